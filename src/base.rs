@@ -1,0 +1,9 @@
+//! Floor 0: what every other floor is made of, and nothing that knows I2P's formats.
+
+pub mod frame;
+pub mod id;
+pub mod limits;
+pub mod redact;
+pub mod rng;
+pub mod slab;
+pub mod time;

@@ -1,0 +1,25 @@
+//! Every bound in the program. Relations between bounds are asserted at compile time.
+
+use std::time::Duration;
+
+/// Largest body of an I2NP message that we take or send: what 64 tunnel fragments hold.
+pub const I2NP_BODY_MAX: usize = 62_708;
+/// Largest RouterInfo, uncompressed; other routers refuse more.
+pub const ROUTER_INFO_MAX: usize = 3072;
+/// Largest lease set of any kind.
+pub const LEASE_SET_MAX: usize = 8192;
+/// Body of a TunnelData message.
+pub const TUNNEL_DATA_SIZE: usize = 1028;
+/// Largest NTCP2 frame, with its authentication tag.
+pub const NTCP2_FRAME_MAX: usize = 65_535;
+/// Largest padding in NTCP2 messages 1 and 2 that other routers accept.
+pub const NTCP2_PADDING_MAX: usize = 223;
+/// Clock difference at which a handshake fails.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
+/// Life of a transit tunnel: two margins of 30 s more than the 600 s that its creator counts on.
+pub const TRANSIT_LIFE: Duration = Duration::from_secs(660);
+/// Peers excluded in one lookup.
+pub const LOOKUP_EXCLUDED_MAX: usize = 512;
+
+const _: () = assert!(TUNNEL_DATA_SIZE <= I2NP_BODY_MAX);
+const _: () = assert!(ROUTER_INFO_MAX <= LEASE_SET_MAX);
