@@ -20,7 +20,7 @@ const DECIDING: [&str; 6] = ["base", "crypto", "wire", "proto", "actor", "shard"
 const PROTO_SHARED: [&str; 2] = ["peer", "local"];
 
 /// What must not be written on the deciding floors, and what to do instead.
-const FORBIDDEN: [(&str, &str); 17] = [
+const FORBIDDEN: [(&str, &str); 18] = [
     ("async", "decide synchronously; only `runtime` waits"),
     (".await", "decide synchronously; only `runtime` waits"),
     ("std::thread", "only `runtime` starts threads"),
@@ -36,6 +36,7 @@ const FORBIDDEN: [(&str, &str); 17] = [
     ("std::fs", "only `runtime` and `app` touch files"),
     ("std::process", "only `app` ends or starts processes"),
     ("println!", "say it with an event or a counter"),
+    ("eprintln!", "say it with an event or a counter"),
     ("glommio", "only `runtime` knows the executor"),
     ("tokio", "only `runtime` and `app` know the control thread"),
 ];
@@ -302,7 +303,7 @@ fn has_word(line: &str, word: &str) -> bool {
         let before = line[..at].chars().next_back().is_some_and(part_of_name);
         let after = line[at + word.len()..].chars().next().is_some_and(part_of_name);
         let joined = word.chars().next().is_some_and(part_of_name);
-        !(before && joined) && !after
+        !(after || before && joined)
     })
 }
 
