@@ -1,1 +1,17 @@
-//! crypto
+//! Floor 1, lower: the primitives of the network, each behind one face that takes a single operation or a batch.
+//!
+//! Nothing here knows a message format. Keys are newtypes of [`secret`]; ciphers work in place; randomness never
+//! enters, since whoever makes a key hands in its bytes.
+
+pub mod aes;
+pub mod chacha;
+pub mod hash;
+pub mod layer;
+pub mod noise;
+pub mod secret;
+pub mod signature;
+pub mod siphash;
+pub mod x25519;
+
+#[cfg(test)]
+pub(crate) mod testing;
