@@ -1,1 +1,12 @@
-//! wire
+//! Floor 1, upper: formats. Bytes become typed views here, once; whoever holds the type need not check again.
+//!
+//! A format is read through a [`reader::Reader`], which cannot run past its end, and refused with a [`Malformed`]
+//! that names the field. What carries a signature comes out [`unverified::Unverified`], and only its verification
+//! gives the record itself. Nothing here knows of sessions, time or policy.
+
+pub mod base64;
+pub mod mapping;
+pub mod reader;
+pub mod writer;
+
+pub use reader::Malformed;
