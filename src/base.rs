@@ -3,6 +3,7 @@
 pub mod frame;
 pub mod id;
 pub mod limits;
+pub mod recent_set;
 pub mod redact;
 pub mod rng;
 pub mod slab;
