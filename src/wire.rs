@@ -5,8 +5,13 @@
 //! gives the record itself. Nothing here knows of sessions, time or policy.
 
 pub mod base64;
+pub mod capabilities;
+pub mod identity;
 pub mod mapping;
 pub mod reader;
+pub mod router_address;
+pub mod router_info;
+pub mod unverified;
 pub mod writer;
 
 pub use reader::Malformed;
