@@ -5,9 +5,13 @@
 //! gives the record itself. Nothing here knows of sessions, time or policy.
 
 pub mod base64;
+pub mod build_record;
 pub mod capabilities;
+pub mod delivery;
+pub mod i2np;
 pub mod identity;
 pub mod mapping;
+pub mod ntcp2;
 pub mod reader;
 pub mod router_address;
 pub mod router_info;
