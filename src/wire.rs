@@ -10,6 +10,7 @@ pub mod capabilities;
 pub mod delivery;
 pub mod i2np;
 pub mod identity;
+pub mod lease_set;
 pub mod mapping;
 pub mod ntcp2;
 pub mod reader;
