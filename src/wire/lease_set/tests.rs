@@ -7,6 +7,18 @@ use crate::wire::identity::DestinationKeys;
 use crate::wire::unverified::SignatureRefused;
 use proptest::prelude::*;
 
+macro_rules! sample {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/", $name))
+    };
+}
+
+const ED25519: &[u8] = sample!("lease_set2_ed25519.dat");
+const OFFLINE: &[u8] = sample!("lease_set2_offline.dat");
+const REDDSA: &[u8] = sample!("lease_set2_reddsa.dat");
+const DSA: &[u8] = sample!("lease_set2_dsa.dat");
+const P521: &[u8] = sample!("lease_set2_p521.dat");
+
 const PUBLISHED: UnixTime = UnixTime(1_700_000_000_000);
 const HEADER: usize = 391;
 
@@ -62,6 +74,47 @@ fn with_body(flags: u16, body: &[u8]) -> Vec<u8> {
 
 fn refused(bytes: &[u8]) -> Option<Malformed> {
     LeaseSet2::parse(bytes).err()
+}
+
+/// The only difference between the lease sets that Java made is who signed.
+fn assert_made_by_java(set: &LeaseSet2) {
+    assert_eq!(set.leases().len(), 3);
+    for (lease, number) in set.leases().iter().zip(1u8..) {
+        assert_eq!(lease.gateway, RouterHash([number; 32]));
+        assert_eq!(lease.tunnel.number(), 999 + u32::from(number));
+        let last = set.expires() - Duration::from_secs(3) + Duration::from_secs(u64::from(number));
+        assert_eq!(lease.expires, last);
+    }
+    assert!(set.encryption_key().is_some());
+    assert!(!set.is_unpublished());
+}
+
+#[test]
+fn lease_sets_made_by_java_verify() {
+    for (bytes, kind) in [
+        (ED25519, SignatureType::Ed25519),
+        (OFFLINE, SignatureType::Ed25519),
+        (REDDSA, SignatureType::RedDsa),
+    ] {
+        let set = LeaseSet2::parse(bytes).unwrap().verify().unwrap();
+        assert_eq!(set.destination().signing_key().kind(), kind);
+        assert_eq!(&**set.bytes(), bytes);
+        assert_made_by_java(&set);
+        assert_eq!(set.delegation_expires().is_some(), bytes == OFFLINE);
+        assert!(set.delegation_expires().is_none_or(|end| end > set.expires()));
+    }
+}
+
+#[test]
+fn lease_sets_with_signatures_that_are_not_checked_are_read() {
+    for (bytes, kind) in [(DSA, SignatureType::DsaSha1), (P521, SignatureType::EcdsaP521)] {
+        let unverified = LeaseSet2::parse(bytes).unwrap();
+        let set = unverified.peek();
+        assert_eq!(set.destination().signing_key().kind(), kind);
+        assert_eq!(Some(unverified.check().signature.len()), kind.signature_size());
+        assert_made_by_java(set);
+        assert_eq!(unverified.verify().err(), Some(SignatureRefused::Unsupported));
+    }
 }
 
 #[test]
