@@ -86,3 +86,100 @@ fn decrypt_one(job: &mut LayerJob<'_>) {
 fn split(data: &mut [u8; LAYER_SIZE]) -> (&mut [u8; IV_SIZE], &mut [u8]) {
     data.split_first_chunk_mut().expect("the array is longer than an IV")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::crypto::aes::{cbc_encrypt, ecb_encrypt_block};
+    use crate::crypto::hash::sha256;
+    use crate::crypto::testing::hex;
+
+    const KERNELS: [Kernel; 1] = [Kernel::Portable];
+
+    fn keys(layer: [u8; 32], iv: [u8; 32]) -> LayerKeys {
+        LayerKeys { layer: LayerKey::from_bytes(layer), iv: IvKey::from_bytes(iv) }
+    }
+
+    /// Byte n is n mod 256.
+    fn counting() -> [u8; LAYER_SIZE] {
+        let mut data = [0; LAYER_SIZE];
+        for (byte, value) in data.iter_mut().zip((0..=u8::MAX).cycle()) {
+            *byte = value;
+        }
+        data
+    }
+
+    #[test]
+    fn known_layer() {
+        let keys = keys([0x0e; 32], [0x0f; 32]);
+        for kernel in KERNELS {
+            let mut data = counting();
+            encrypt_batch(kernel, &mut [LayerJob { keys: &keys, data: &mut data }]);
+            assert_eq!(hex(&data[..16]), "61040fa55749c651a21a49d1f1b09c8b");
+            assert_eq!(hex(&data[16..32]), "05fe6f7eae37dd3c9e7ee431d26da286");
+            assert_eq!(
+                hex(&sha256(&data)),
+                "12b684f86f52d7b3cc737b46249ddb97f66ddd3a58849d1f647690e672d50b18"
+            );
+            decrypt_batch(kernel, &mut [LayerJob { keys: &keys, data: &mut data }]);
+            assert_eq!(data, counting());
+        }
+    }
+
+    #[test]
+    fn an_empty_batch_is_no_work() {
+        encrypt_batch(Kernel::detect(), &mut []);
+        decrypt_batch(Kernel::detect(), &mut []);
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let text = format!("{:?}", keys([1; 32], [2; 32]));
+        assert_eq!(text, "LayerKeys { layer: LayerKey(secret), iv: IvKey(secret) }");
+    }
+
+    /// The formula of the specification, from single blocks.
+    fn encrypt_by_formula(layer: &[u8; 32], iv_key: &[u8; 32], data: &mut [u8; LAYER_SIZE]) {
+        let (iv, payload) = split(data);
+        ecb_encrypt_block(iv_key, iv);
+        cbc_encrypt(layer, *iv, payload);
+        ecb_encrypt_block(iv_key, iv);
+    }
+
+    type Hop = ([u8; 32], [u8; 32], [u8; 32]);
+
+    /// A message whose bytes follow from `seed`.
+    fn message(seed: &[u8; 32]) -> [u8; LAYER_SIZE] {
+        let mut data = counting();
+        for (byte, mask) in data.iter_mut().zip(seed.iter().cycle()) {
+            *byte = byte.wrapping_mul(7) ^ mask;
+        }
+        data
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn batch_equals_formula_and_is_undone(hops in prop::collection::vec(any::<Hop>(), 0..40)) {
+            let keys: Vec<_> = hops.iter().map(|hop| keys(hop.0, hop.1)).collect();
+            for kernel in KERNELS {
+                let mut data: Vec<_> = hops.iter().map(|hop| message(&hop.2)).collect();
+                let mut jobs: Vec<_> =
+                    keys.iter().zip(&mut data).map(|(keys, data)| LayerJob { keys, data }).collect();
+                encrypt_batch(kernel, &mut jobs);
+                for (hop, job) in hops.iter().zip(&jobs) {
+                    let mut single = message(&hop.2);
+                    encrypt_by_formula(&hop.0, &hop.1, &mut single);
+                    prop_assert_eq!(&single, &*job.data);
+                }
+                decrypt_batch(kernel, &mut jobs);
+                for (hop, job) in hops.iter().zip(&jobs) {
+                    prop_assert_eq!(&message(&hop.2), &*job.data);
+                }
+            }
+        }
+    }
+}

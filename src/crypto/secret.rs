@@ -68,3 +68,43 @@ secret! {
     /// Ed25519 private key in its 32-byte seed form (RFC 8032, section 5.1.5).
     Ed25519Seed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_says_only_that_it_is_secret() {
+        let text = format!("{:?}", LayerKey::from_bytes([0xab; 32]));
+        assert_eq!(text, "LayerKey(secret)");
+        assert_eq!(format!("{:#?}", SharedSecret::from_bytes([1; 32])), "SharedSecret(secret)");
+    }
+
+    #[test]
+    fn comparison_finds_a_difference_in_any_byte() {
+        let key = AeadKey::from_bytes([7; 32]);
+        assert!(key.ct_eq(&AeadKey::from_bytes([7; 32])));
+        for at in 0..32 {
+            let mut bytes = [7; 32];
+            bytes[at] ^= 0x80;
+            assert!(!key.ct_eq(&AeadKey::from_bytes(bytes)), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn erasing_leaves_zeros() {
+        let mut key = Ed25519Seed::from_bytes([9; 32]);
+        key.zeroize();
+        assert_eq!(key.expose(), &[0; 32]);
+    }
+
+    #[test]
+    fn every_secret_is_erased_on_drop() {
+        fn erased<T: ZeroizeOnDrop>() -> bool {
+            std::mem::needs_drop::<T>()
+        }
+        assert!(erased::<AeadKey>() && erased::<ChainKey>() && erased::<LayerKey>());
+        assert!(erased::<IvKey>() && erased::<SharedSecret>());
+        assert!(erased::<X25519Secret>() && erased::<Ed25519Seed>());
+    }
+}
