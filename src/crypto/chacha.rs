@@ -52,7 +52,6 @@ pub fn open_in_place<'a>(
 }
 
 /// One message of a batch to be sealed.
-#[derive(Debug)]
 pub struct SealJob<'a> {
     /// Key of this message.
     pub key: &'a AeadKey,
@@ -74,7 +73,6 @@ pub fn seal_batch(jobs: &mut [SealJob<'_>]) {
 }
 
 /// One message of a batch to be opened.
-#[derive(Debug)]
 pub struct OpenJob<'a> {
     /// Key of this message.
     pub key: &'a AeadKey,

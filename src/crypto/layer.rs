@@ -26,7 +26,6 @@ pub struct LayerKeys {
 }
 
 /// One message of a batch.
-#[derive(Debug)]
 pub struct LayerJob<'a> {
     /// Keys of the tunnel it belongs to.
     pub keys: &'a LayerKeys,
