@@ -1,0 +1,102 @@
+//! The keys of this router: what makes it the same router after a restart.
+
+use crate::base::rng::ShardRng;
+use crate::crypto::secret::{Ed25519Seed, X25519Secret};
+use crate::crypto::signature::Signer;
+use crate::crypto::x25519::public_key;
+use crate::proto::ntcp2;
+use crate::wire::identity::RouterIdentity;
+
+/// All that has to be kept, and kept secret, to remain the same router.
+#[derive(Debug)]
+pub struct RouterSecrets {
+    /// Seed of the signing key.
+    pub signing: Ed25519Seed,
+    /// Opens build records and garlic messages to the router.
+    pub encryption: X25519Secret,
+    /// Padding of the identity: not secret, but part of what is hashed.
+    pub padding: [u8; 32],
+    /// Static key of NTCP2.
+    pub ntcp2_static: X25519Secret,
+    /// IV of NTCP2, published.
+    pub ntcp2_iv: [u8; 16],
+    /// Static key of SSU2.
+    pub ssu2_static: X25519Secret,
+    /// Introduction key of SSU2, published.
+    pub ssu2_intro: [u8; 32],
+}
+
+impl RouterSecrets {
+    /// Secrets of a router that did not exist before.
+    #[must_use]
+    pub fn generate(rng: &mut ShardRng) -> Self {
+        Self {
+            signing: Ed25519Seed::from_bytes(rng.bytes()),
+            encryption: X25519Secret::from_bytes(rng.bytes()),
+            padding: rng.bytes(),
+            ntcp2_static: X25519Secret::from_bytes(rng.bytes()),
+            ntcp2_iv: rng.bytes(),
+            ssu2_static: X25519Secret::from_bytes(rng.bytes()),
+            ssu2_intro: rng.bytes(),
+        }
+    }
+}
+
+/// The keys in the form in which they are used.
+#[derive(Debug)]
+pub struct RouterKeys {
+    /// Who we are.
+    pub identity: RouterIdentity,
+    /// Signs what we publish.
+    pub signer: Signer,
+    /// Opens build records and garlic messages to the router.
+    pub encryption: X25519Secret,
+    /// Keys of the NTCP2 side.
+    pub ntcp2: ntcp2::Keys,
+    /// Static key of SSU2.
+    pub ssu2_static: X25519Secret,
+    /// Introduction key of SSU2, published.
+    pub ssu2_intro: [u8; 32],
+}
+
+impl RouterKeys {
+    /// The keys that follow from `secrets`.
+    #[must_use]
+    pub fn from_secrets(secrets: RouterSecrets) -> Self {
+        let signer = Signer::from_seed(&secrets.signing);
+        let encryption = public_key(&secrets.encryption);
+        let identity = RouterIdentity::build(&signer.public_key(), encryption, secrets.padding);
+        let ntcp2 = ntcp2::Keys::new(identity.hash(), secrets.ntcp2_static, secrets.ntcp2_iv);
+        Self {
+            identity,
+            signer,
+            encryption: secrets.encryption,
+            ntcp2,
+            ssu2_static: secrets.ssu2_static,
+            ssu2_intro: secrets.ssu2_intro,
+        }
+    }
+
+    /// Keys of a router that did not exist before and will not after.
+    #[must_use]
+    pub fn generate(rng: &mut ShardRng) -> Self {
+        Self::from_secrets(RouterSecrets::generate(rng))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_secrets_make_the_same_router() {
+        let keys = |seed| RouterKeys::generate(&mut ShardRng::from_seed([seed; 32]));
+        let (one, same, other) = (keys(1), keys(1), keys(2));
+        assert_eq!(one.identity.hash(), same.identity.hash());
+        assert_ne!(one.identity.hash(), other.identity.hash());
+        assert_eq!(one.ntcp2.router, one.identity.hash());
+        assert_eq!(one.identity.encryption_key(), Some(public_key(&one.encryption)));
+        assert_eq!(one.identity.signing_key(), &one.signer.public_key());
+        assert_eq!(one.ntcp2.static_public, public_key(&one.ntcp2.static_secret));
+    }
+}

@@ -1,0 +1,341 @@
+//! Bob's side of the handshake: messages 1 and 3 in, message 2 out.
+
+use std::time::Duration;
+
+use crate::base::frame::Frame;
+use crate::base::limits::{NTCP2_PADDING_MAX, ROUTER_INFO_MAX};
+use crate::base::rng::ShardRng;
+use crate::base::time::{Now, UnixTime};
+use crate::crypto::aes::{cbc_decrypt, cbc_encrypt};
+use crate::crypto::chacha::TAG_SIZE;
+use crate::crypto::noise::SymmetricState;
+use crate::crypto::secret::{AeadKey, X25519Secret};
+use crate::crypto::x25519::{X25519Public, diffie_hellman, public_key};
+use crate::wire::ntcp2::{Block, Message1Options, Message2Options, parse_blocks};
+use crate::wire::router_info::RouterInfo;
+use crate::wire::unverified::SignatureRefused;
+
+use super::Local;
+use super::error::{ClockSkew, ConfirmedError, HandshakeError, RequestError};
+use super::framing::DataKeys;
+use super::handshake::{
+    CONFIRMED_PART_1, Established, Failure, HEAD_SIZE, PADDING_OURS_MAX, Step, VERSION,
+    is_invalid_key,
+};
+use super::replay::ReplayFilter;
+use super::session::{Direction, Session};
+
+/// Least length of the second part of message 3: its tag.
+pub(super) const CONFIRMED_PART_2_MIN: usize = TAG_SIZE;
+/// Most that we take: the largest RouterInfo, with room for options and padding.
+pub(super) const CONFIRMED_PART_2_MAX: usize = ROUTER_INFO_MAX + 1024;
+/// Network id that asks not to be compared.
+const NETWORK_ANY: u8 = 0;
+/// Age at which a RouterInfo in a handshake is too old.
+const ROUTER_INFO_AGE_MAX: Duration = Duration::from_secs(90 * 60);
+/// How far a RouterInfo in a handshake may lie in the future.
+const ROUTER_INFO_AHEAD_MAX: Duration = Duration::from_secs(120);
+
+/// What a step of Bob's may use.
+pub(super) struct Context<'a, 'b> {
+    pub(super) local: &'a Local<'b>,
+    pub(super) now: Now,
+    pub(super) rng: &'a mut ShardRng,
+    pub(super) replay: &'a mut ReplayFilter,
+}
+
+/// What Bob draws by lot.
+pub(super) struct Choices {
+    pub(super) ephemeral: X25519Secret,
+    /// Padding of message 2.
+    pub(super) padding: Vec<u8>,
+}
+
+impl Choices {
+    /// Fresh choices for one handshake.
+    pub(super) fn draw(rng: &mut ShardRng) -> Self {
+        let mut padding = vec![0; rng.below(PADDING_OURS_MAX + 1)];
+        rng.fill(&mut padding);
+        Self { ephemeral: X25519Secret::from_bytes(rng.bytes()), padding }
+    }
+}
+
+/// Bob, by what he waits for.
+pub(super) enum Responder {
+    /// The first 64 bytes of message 1.
+    Request,
+    /// Its padding.
+    Padding(Requested),
+    /// Message 3.
+    Confirmed(Answered),
+}
+
+/// Message 1 as opened.
+pub(super) struct Requested {
+    noise: SymmetricState,
+    ephemeral: X25519Public,
+    /// Hides the key of message 2.
+    iv: [u8; 16],
+    padding: usize,
+    part_2: usize,
+    time: UnixTime,
+}
+
+/// After message 2.
+pub(super) struct Answered {
+    noise: SymmetricState,
+    ephemeral: X25519Secret,
+    /// Opens the first part of message 3.
+    key: AeadKey,
+    part_2: usize,
+}
+
+/// Message 3 as opened.
+pub(super) struct Confirmed {
+    pub(super) noise: SymmetricState,
+    pub(super) static_key: X25519Public,
+    pub(super) blocks: Vec<u8>,
+}
+
+impl Responder {
+    /// Waits for message 1.
+    pub(super) fn new() -> Self {
+        Self::Request
+    }
+
+    /// Bytes that the next step takes.
+    pub(super) fn needed(&self) -> usize {
+        match self {
+            Self::Request => HEAD_SIZE,
+            Self::Padding(requested) => requested.padding,
+            Self::Confirmed(answered) => CONFIRMED_PART_1 + answered.part_2,
+        }
+    }
+
+    /// Handles the bytes that were needed; `behind` more have arrived already.
+    pub(super) fn handle(
+        self,
+        context: &mut Context<'_, '_>,
+        message: &mut [u8],
+        behind: usize,
+    ) -> Result<Step<Self>, Failure> {
+        match self {
+            Self::Request => {
+                let requested = open_request(context.local, message, context.now, context.replay)?;
+                Ok(Step::Continue(Self::Padding(requested), None))
+            }
+            Self::Padding(requested) => {
+                if behind > 0 {
+                    return Err(RequestError::ExtraBytes { count: behind }.into());
+                }
+                let skew = ClockSkew::between(requested.time, context.now.unix);
+                let choices = Choices::draw(context.rng);
+                let (answered, created) =
+                    answer(context.local, requested, message, choices, context.now)?;
+                if skew.is_fatal() {
+                    let error = RequestError::ClockSkew(skew).into();
+                    return Err(Failure { error, last: Some(created) });
+                }
+                Ok(Step::Continue(Self::Confirmed(answered), Some(created)))
+            }
+            Self::Confirmed(answered) => confirmed(context, answered, message),
+        }
+    }
+}
+
+/// Opens the first 64 bytes of message 1, cheapest checks first.
+pub(super) fn open_request(
+    local: &Local<'_>,
+    message: &mut [u8],
+    now: Now,
+    replay: &mut ReplayFilter,
+) -> Result<Requested, RequestError> {
+    let (key, sealed) = message.split_first_chunk_mut::<32>().ok_or(RequestError::Unauthentic)?;
+    if replay.contains(key) {
+        return Err(RequestError::Replayed);
+    }
+    let hidden = *key;
+    cbc_decrypt(&local.keys.router.0, local.keys.iv, key);
+    let theirs = X25519Public(*key);
+    if is_invalid_key(&theirs) {
+        return Err(RequestError::InvalidKey);
+    }
+    let mut noise = SymmetricState::ntcp2();
+    noise.mix_hash(&local.keys.static_public.0);
+    noise.mix_hash(&theirs.0);
+    let shared =
+        diffie_hellman(&local.keys.static_secret, &theirs).map_err(|_| RequestError::WeakKey)?;
+    let key = noise.mix_key(&shared);
+    let options = noise.open_and_hash(&key, 0, sealed).map_err(|_| RequestError::Unauthentic)?;
+    let options: &[u8; 16] = (&*options).try_into().map_err(|_| RequestError::Unauthentic)?;
+    replay.insert(&hidden, now.instant);
+    let options = Message1Options::parse(options);
+    check_options(&options, local.network)?;
+    Ok(Requested {
+        noise,
+        ephemeral: theirs,
+        iv: *hidden.last_chunk().unwrap_or(&[0; 16]),
+        padding: usize::from(options.padding),
+        part_2: usize::from(options.part2),
+        time: UnixTime::from_seconds(options.timestamp),
+    })
+}
+
+fn check_options(options: &Message1Options, network: u8) -> Result<(), RequestError> {
+    if options.network != network && options.network != NETWORK_ANY {
+        return Err(RequestError::Network { found: options.network, expected: network });
+    }
+    if options.version != VERSION {
+        return Err(RequestError::Version { found: options.version });
+    }
+    let padding = usize::from(options.padding);
+    if padding > NTCP2_PADDING_MAX {
+        return Err(RequestError::Padding { found: padding });
+    }
+    let part_2 = usize::from(options.part2);
+    if !(CONFIRMED_PART_2_MIN..=CONFIRMED_PART_2_MAX).contains(&part_2) {
+        return Err(RequestError::ConfirmedSize { found: part_2 });
+    }
+    Ok(())
+}
+
+/// Makes message 2; `padding` is that of message 1.
+pub(super) fn answer(
+    local: &Local<'_>,
+    requested: Requested,
+    padding: &[u8],
+    choices: Choices,
+    now: Now,
+) -> Result<(Answered, Frame), RequestError> {
+    let mut noise = requested.noise;
+    if !padding.is_empty() {
+        noise.mix_hash(padding);
+    }
+    let mut key = public_key(&choices.ephemeral).0;
+    noise.mix_hash(&key);
+    let shared = diffie_hellman(&choices.ephemeral, &requested.ephemeral)
+        .map_err(|_| RequestError::WeakKey)?;
+    let seal = noise.mix_key(&shared);
+    cbc_encrypt(&local.keys.router.0, requested.iv, &mut key);
+    let length = choices.padding.len();
+    let options = Message2Options {
+        padding: u16::try_from(length).map_err(|_| RequestError::Padding { found: length })?,
+        timestamp: now.unix.seconds_rounded(),
+    };
+    let mut options = options.write();
+    let tag = noise.seal_and_hash(&seal, 0, &mut options);
+    if !choices.padding.is_empty() {
+        noise.mix_hash(&choices.padding);
+    }
+    let mut message = Frame::with_capacity(HEAD_SIZE + length);
+    for part in [&key[..], &options, &tag, &choices.padding] {
+        message.append(part);
+    }
+    let part_2 = requested.part_2;
+    Ok((Answered { noise, ephemeral: choices.ephemeral, key: seal, part_2 }, message))
+}
+
+/// Opens message 3 and judges it. From the moment that both parts are open a refusal is told in a frame.
+fn confirmed(
+    context: &mut Context<'_, '_>,
+    answered: Answered,
+    message: &mut [u8],
+) -> Result<Step<Responder>, Failure> {
+    let confirmed = open_confirmed(answered, message)?;
+    let keys = DataKeys::derive(&confirmed.noise);
+    let mut session = Session::new(Direction::Inbound, keys, context.now.instant);
+    match judge(context.local, &confirmed, context.now.unix) {
+        Ok(info) => {
+            let established = Established::new(info.hash(), Some(info), session);
+            Ok(Step::Done(Box::new(established), None))
+        }
+        Err(error) => {
+            let last = error.reason().map(|reason| {
+                let mut bytes = Vec::new();
+                session.queue_termination(reason);
+                session.flush(context.now, context.rng, &mut bytes);
+                Frame::from(bytes)
+            });
+            Err(Failure { error: HandshakeError::Confirmed(error), last })
+        }
+    }
+}
+
+/// Opens both parts of message 3.
+pub(super) fn open_confirmed(
+    answered: Answered,
+    message: &mut [u8],
+) -> Result<Confirmed, ConfirmedError> {
+    let Answered { mut noise, ephemeral, key, .. } = answered;
+    let (first, second) =
+        message.split_at_mut_checked(CONFIRMED_PART_1).ok_or(ConfirmedError::Unauthentic)?;
+    let opened = noise.open_and_hash(&key, 1, first).map_err(|_| ConfirmedError::Unauthentic)?;
+    let theirs = (&*opened).try_into().map_err(|_| ConfirmedError::Unauthentic)?;
+    let static_key = X25519Public(theirs);
+    let shared = diffie_hellman(&ephemeral, &static_key).map_err(|_| ConfirmedError::WeakKey)?;
+    let key = noise.mix_key(&shared);
+    let blocks =
+        noise.open_and_hash(&key, 0, second).map_err(|_| ConfirmedError::Unauthentic)?.to_vec();
+    Ok(Confirmed { noise, static_key, blocks })
+}
+
+/// Decides whether Alice is who she claims to be and may come in; the signature last, since it costs most.
+fn judge(
+    local: &Local<'_>,
+    confirmed: &Confirmed,
+    now: UnixTime,
+) -> Result<RouterInfo, ConfirmedError> {
+    let info = RouterInfo::parse(find_router_info(&confirmed.blocks)?)
+        .map_err(ConfirmedError::RouterInfo)?;
+    let claims = info.peek();
+    if claims.hash() == local.keys.router {
+        return Err(ConfirmedError::OwnIdentity);
+    }
+    if claims.network() != Some(local.network) {
+        let found = claims.network();
+        return Err(ConfirmedError::Network { found, expected: local.network });
+    }
+    let age = now.since(claims.published());
+    if age > ROUTER_INFO_AGE_MAX {
+        return Err(ConfirmedError::Stale { age });
+    }
+    let ahead = claims.published().since(now);
+    if ahead > ROUTER_INFO_AHEAD_MAX {
+        return Err(ConfirmedError::Future { ahead });
+    }
+    if !claims.has_ntcp2_static_key(&confirmed.static_key) {
+        return Err(ConfirmedError::StaticKey);
+    }
+    info.verify().map_err(|refused| match refused {
+        SignatureRefused::Invalid | SignatureRefused::Unchecked { .. } => ConfirmedError::Signature,
+        SignatureRefused::Unsupported => ConfirmedError::SignatureType,
+    })
+}
+
+/// The RouterInfo of message 3: its first block, behind which only options and padding may stand.
+fn find_router_info(blocks: &[u8]) -> Result<&[u8], ConfirmedError> {
+    let mut blocks = parse_blocks(blocks);
+    let first = blocks.next().ok_or(ConfirmedError::NoRouterInfo)?;
+    let Block::RouterInfo { info, .. } = first.map_err(ConfirmedError::Blocks)? else {
+        return Err(ConfirmedError::NoRouterInfo);
+    };
+    let mut options_may_follow = true;
+    let mut padding_may_follow = true;
+    for block in blocks {
+        match block.map_err(ConfirmedError::Blocks)? {
+            Block::Options(_) if options_may_follow => options_may_follow = false,
+            Block::Padding(_) if padding_may_follow => {
+                options_may_follow = false;
+                padding_may_follow = false;
+            }
+            Block::Options(_)
+            | Block::Padding(_)
+            | Block::DateTime(_)
+            | Block::RouterInfo { .. }
+            | Block::I2np(_)
+            | Block::Termination { .. }
+            | Block::Unknown { .. } => return Err(ConfirmedError::UnexpectedBlock),
+        }
+    }
+    Ok(info)
+}
