@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::mem;
 
+use zeroize::Zeroizing;
+
 use crate::crypto::chacha::{TAG_SIZE, open_in_place, seal_in_place};
 use crate::crypto::hash::hkdf;
 use crate::crypto::noise::SymmetricState;
@@ -35,16 +37,19 @@ impl DataKeys {
     /// Derives the keys from the state at the end of the handshake.
     pub(super) fn derive(noise: &SymmetricState) -> Self {
         let (ab, ba) = noise.split();
-        let (ask_master, _) = hkdf(noise.chain_key(), b"", b"ask");
+        let ask = Zeroizing::new(hkdf(noise.chain_key(), b"", b"ask"));
         let mut material = [0; 32 + 7];
         let (hash, label) = material.split_at_mut(32);
         hash.copy_from_slice(noise.hash());
         label.copy_from_slice(b"siphash");
-        let (sip_master, _) = hkdf(&ask_master, &material, b"");
-        let (sip_ab, sip_ba) = hkdf(&sip_master, b"", b"");
+        let (ask_master, _) = &*ask;
+        let sip = Zeroizing::new(hkdf(ask_master, &material, b""));
+        let (sip_master, _) = &*sip;
+        let masks = Zeroizing::new(hkdf(sip_master, b"", b""));
+        let (sip_ab, sip_ba) = &*masks;
         Self {
-            alice_to_bob: DirectionKeys { key: ab, mask: LengthMask::new(&sip_ab) },
-            bob_to_alice: DirectionKeys { key: ba, mask: LengthMask::new(&sip_ba) },
+            alice_to_bob: DirectionKeys { key: ab, mask: LengthMask::new(sip_ab) },
+            bob_to_alice: DirectionKeys { key: ba, mask: LengthMask::new(sip_ba) },
         }
     }
 }

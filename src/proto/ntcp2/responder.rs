@@ -339,3 +339,99 @@ fn find_router_info(blocks: &[u8]) -> Result<&[u8], ConfirmedError> {
     }
     Ok(info)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ntcp2::{
+        FloodRequest, OPTIONS_SIZE, TerminationReason, append_date_time, append_options,
+        append_padding, append_router_info, append_termination,
+    };
+
+    fn checked(change: impl FnOnce(&mut Message1Options)) -> Result<(), RequestError> {
+        let mut options = Message1Options::parse(&[0; OPTIONS_SIZE]);
+        (options.network, options.version, options.part2) = (99, 2, 900);
+        change(&mut options);
+        check_options(&options, 99)
+    }
+
+    #[test]
+    fn options_out_of_bounds_are_refused() {
+        assert_eq!(checked(|_| {}), Ok(()));
+        assert_eq!(checked(|o| o.network = 0), Ok(()));
+        let foreign = RequestError::Network { found: 2, expected: 99 };
+        assert_eq!(checked(|o| o.network = 2), Err(foreign));
+        for found in [0, 1, 3, 255] {
+            assert_eq!(checked(|o| o.version = found), Err(RequestError::Version { found }));
+        }
+        assert_eq!(checked(|o| o.padding = 223), Ok(()));
+        for found in [224, 65_535] {
+            let error = RequestError::Padding { found: usize::from(found) };
+            assert_eq!(checked(|o| o.padding = found), Err(error));
+        }
+        assert_eq!(checked(|o| o.part2 = 16), Ok(()));
+        assert_eq!(checked(|o| o.part2 = 4096), Ok(()));
+        for found in [0, 15, 4097, 65_535] {
+            let error = RequestError::ConfirmedSize { found: usize::from(found) };
+            assert_eq!(checked(|o| o.part2 = found), Err(error));
+        }
+    }
+
+    /// A RouterInfo block with what `behind` appends.
+    fn blocks(behind: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        append_router_info(&mut out, FloodRequest::Requested, &[7; 10]);
+        behind(&mut out);
+        out
+    }
+
+    #[test]
+    fn only_options_and_padding_follow_the_router_info() {
+        let appended: [fn(&mut Vec<u8>); 4] = [
+            |_| {},
+            |out| append_options(out, &[0; 12]),
+            |out| append_padding(out, 9),
+            |out| {
+                append_options(out, &[0; 12]);
+                append_padding(out, 0);
+            },
+        ];
+        for behind in appended {
+            assert_eq!(find_router_info(&blocks(behind)), Ok(&[7; 10][..]));
+        }
+        let appended: [fn(&mut Vec<u8>); 5] = [
+            |out| append_date_time(out, 1),
+            |out| append_router_info(out, FloodRequest::NotRequested, &[7; 10]),
+            |out| append_termination(out, 0, TerminationReason::Normal),
+            |out| out.extend([200, 0, 0]),
+            |out| {
+                append_options(out, &[0; 12]);
+                append_options(out, &[0; 12]);
+            },
+        ];
+        for behind in appended {
+            let found = find_router_info(&blocks(behind)).err();
+            assert_eq!(found, Some(ConfirmedError::UnexpectedBlock));
+        }
+        let cut = find_router_info(&[2, 0, 9, 0]).err();
+        assert!(matches!(cut, Some(ConfirmedError::Blocks(_))));
+    }
+
+    #[test]
+    fn the_router_info_comes_first() {
+        let starts: [fn(&mut Vec<u8>); 4] = [
+            |_| {},
+            |out| append_date_time(out, 1),
+            |out| append_padding(out, 3),
+            |out| out.extend([200, 0, 0]),
+        ];
+        for start in starts {
+            let mut out = Vec::new();
+            start(&mut out);
+            if !out.is_empty() {
+                append_router_info(&mut out, FloodRequest::NotRequested, &[7; 10]);
+            }
+            assert_eq!(find_router_info(&out).err(), Some(ConfirmedError::NoRouterInfo));
+        }
+    }
+}
