@@ -7,3 +7,4 @@ pub mod local;
 pub mod netdb;
 pub mod ntcp2;
 pub mod peer;
+pub mod tunnel;
