@@ -3,6 +3,7 @@
 //! The rooms do not know each other; what joins them is an actor. [`peer`], the shared view of other routers, and
 //! [`local`], our own keys, are open to all of them.
 
+pub mod garlic;
 pub mod local;
 pub mod netdb;
 pub mod ntcp2;

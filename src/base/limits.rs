@@ -23,3 +23,11 @@ pub const LOOKUP_EXCLUDED_MAX: usize = 512;
 
 const _: () = assert!(TUNNEL_DATA_SIZE <= I2NP_BODY_MAX);
 const _: () = assert!(ROUTER_INFO_MAX <= LEASE_SET_MAX);
+/// Life of an I2NP message that we make: what i2pd gives its own.
+pub const MESSAGE_LIFE: Duration = Duration::from_secs(8);
+/// How long past its expiration a message is still taken, since clocks differ.
+pub const MESSAGE_LATE_MAX: Duration = Duration::from_secs(60);
+/// How far ahead a message's expiration may lie.
+pub const MESSAGE_AHEAD_MAX: Duration = Duration::from_secs(180);
+/// Silence in both directions after which a session is closed, as other routers do at 115 to 125 s.
+pub const SESSION_IDLE_MAX: Duration = Duration::from_secs(120);

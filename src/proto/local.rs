@@ -1,9 +1,11 @@
 //! The keys of this router: what makes it the same router after a restart.
 
+use crate::base::id::RouterHash;
 use crate::base::rng::ShardRng;
+use crate::crypto::noise::SymmetricState;
 use crate::crypto::secret::{Ed25519Seed, X25519Secret};
 use crate::crypto::signature::Signer;
-use crate::crypto::x25519::public_key;
+use crate::crypto::x25519::{X25519Public, public_key};
 use crate::proto::ntcp2;
 use crate::wire::identity::RouterIdentity;
 
@@ -81,6 +83,33 @@ impl RouterKeys {
     #[must_use]
     pub fn generate(rng: &mut ShardRng) -> Self {
         Self::from_secrets(RouterSecrets::generate(rng))
+    }
+}
+
+/// What a router needs to recognise and open what is sealed to it, build records and garlic: computed once.
+#[derive(Debug)]
+pub struct HopIdentity {
+    hash: RouterHash,
+    initial: SymmetricState,
+}
+
+impl HopIdentity {
+    /// The identity of the router with this hash and encryption key.
+    #[must_use]
+    pub fn new(hash: RouterHash, encryption_key: &X25519Public) -> Self {
+        Self { hash, initial: SymmetricState::tunnel_record(encryption_key) }
+    }
+
+    /// The router's hash.
+    #[must_use]
+    pub fn hash(&self) -> &RouterHash {
+        &self.hash
+    }
+
+    /// The Noise state that every record and every garlic message for this router begins with.
+    #[must_use]
+    pub fn initial_state(&self) -> SymmetricState {
+        self.initial.fork()
     }
 }
 

@@ -196,6 +196,12 @@ impl Lookups {
         self.timers.first().map(|(wake, _)| *wake)
     }
 
+    /// Whether `key` is being looked up.
+    #[must_use]
+    pub fn is_under_way(&self, key: &RecordKey) -> bool {
+        self.lookups.contains_key(key)
+    }
+
     /// How many lookups are under way.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -9,9 +9,9 @@ use crate::base::id::RouterHash;
 use crate::base::time::UnixTime;
 use crate::crypto::chacha::TAG_SIZE;
 use crate::crypto::layer::LayerKeys;
-use crate::crypto::noise::SymmetricState;
 use crate::crypto::secret::{AeadKey, SharedSecret};
 use crate::crypto::x25519::X25519Public;
+use crate::proto::local::HopIdentity;
 use crate::wire::build_record::{BuildRecordError, HopRole, SHORT_REQUEST_SIZE, ShortBuildRequest};
 use crate::wire::i2np::tunnel_build::{BuildMessage, SHORT_RECORD_SIZE};
 
@@ -31,27 +31,6 @@ pub const REQUEST_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 const PREFIX_SIZE: usize = 16;
 /// Where the ciphertext starts: behind prefix and ephemeral key.
 const CIPHERTEXT_START: usize = PREFIX_SIZE + 32;
-
-/// What a hop needs to recognise and open its records: computed once, used for every request.
-#[derive(Debug)]
-pub struct HopIdentity {
-    hash: RouterHash,
-    initial: SymmetricState,
-}
-
-impl HopIdentity {
-    /// The identity of the router with this hash and encryption key.
-    #[must_use]
-    pub fn new(hash: RouterHash, encryption_key: &X25519Public) -> Self {
-        Self { hash, initial: SymmetricState::tunnel_record(encryption_key) }
-    }
-
-    /// The router's hash.
-    #[must_use]
-    pub fn hash(&self) -> &RouterHash {
-        &self.hash
-    }
-}
 
 /// A request that was addressed to us and authenticates, with the keys that it agrees on.
 #[derive(Debug)]
@@ -185,7 +164,7 @@ pub fn open_record(
     record: &[u8; SHORT_RECORD_SIZE],
     shared: &SharedSecret,
 ) -> Result<OpenedRequest, BuildRequestError> {
-    let mut state = hop.initial.fork();
+    let mut state = hop.initial_state();
     state.mix_hash(&ephemeral_key(record).0);
     let key = state.mix_key(shared);
     let mut sealed = [0; SHORT_RECORD_SIZE - CIPHERTEXT_START];

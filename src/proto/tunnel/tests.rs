@@ -11,6 +11,7 @@ use crate::base::time::{Instant, UnixTime};
 use crate::crypto::layer::{Kernel, LayerJob, encrypt_batch};
 use crate::crypto::secret::X25519Secret;
 use crate::crypto::x25519::{diffie_hellman, public_key};
+use crate::proto::local::HopIdentity;
 use crate::wire::build_record::HopRole;
 use crate::wire::delivery::Delivery;
 use crate::wire::i2np::tunnel_build::{BuildMessage, RecordSize};
@@ -25,8 +26,7 @@ use super::build_creator::{
 use super::build_replay::BuildReplayFilter;
 use super::build_reply::seal_reply;
 use super::build_request::{
-    BuildRequestError, HopIdentity, OpenedRequest, check_request, ephemeral_key, find_slot,
-    open_record,
+    BuildRequestError, OpenedRequest, check_request, ephemeral_key, find_slot, open_record,
 };
 use super::fragmenter::Fragmenter;
 use super::hop::{NextHop, TransitDrop};
@@ -134,7 +134,7 @@ impl Router {
                 encrypt_batch(Kernel::Portable, &mut [job]);
                 endpoint.handle_payload(data.layer(), CLOCK, out);
             }
-            Role::Gateway(_) => panic!("a gateway takes no TunnelData"),
+            Role::Gateway(..) => panic!("a gateway takes no TunnelData"),
         }
         Ok(())
     }

@@ -1,0 +1,164 @@
+//! What an actor is, and the context through which it acts.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::address::Address;
+use super::counters::{Counters, Drop};
+use super::message::{
+    DiffieHellman, Inbound, Message, Origin, SessionMessage, Unknown, Verification,
+};
+use super::node::NodeConfig;
+use super::snapshot::Snapshot;
+use crate::base::frame::Frame;
+use crate::base::id::{ConnectionId, MessageId, RouterHash, ShardId, TunnelId};
+use crate::base::limits::MESSAGE_LIFE;
+use crate::base::rng::ShardRng;
+use crate::base::time::{Instant, Now};
+use crate::wire::i2np::tunnel_gateway::TunnelGateway;
+use crate::wire::i2np::{I2npMessage, MessageType};
+
+/// One actor: it takes a message, runs to the end, and leaves its effects in the context.
+pub trait Actor {
+    /// What it takes.
+    type Message;
+
+    /// Handles one message.
+    fn handle(&mut self, message: Self::Message, cx: &mut Context<'_>);
+
+    /// When [`Actor::handle_timeout`] is next due.
+    fn deadline(&self) -> Option<Instant>;
+
+    /// Does what is due by now; called once the deadline has passed, and harmless before.
+    fn handle_timeout(&mut self, cx: &mut Context<'_>);
+}
+
+/// What the transport is asked to do.
+#[derive(Debug)]
+pub enum TransportEffect {
+    /// Open a connection.
+    Connect {
+        /// Name of the new connection.
+        connection: ConnectionId,
+        /// Where to.
+        address: SocketAddr,
+    },
+    /// Hand bytes to a connection.
+    Send {
+        /// Which connection.
+        connection: ConnectionId,
+        /// The bytes, in order after all earlier ones.
+        bytes: Vec<u8>,
+    },
+    /// End a connection.
+    Close {
+        /// Which connection.
+        connection: ConnectionId,
+        /// How.
+        how: Close,
+    },
+    /// Move a connection to the shard that owns its router, with the message that introduces it there.
+    HandOver {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Whose router it turned out to be.
+        router: RouterHash,
+        /// What its new owner is told.
+        message: Message,
+    },
+    /// Keep our RouterInfo where operators and other routers find it.
+    SaveRouterInfo(Arc<[u8]>),
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// After what was sent has left.
+    AfterFlush,
+    /// At once, with a reset: nothing is owed to the peer.
+    Reset,
+}
+
+/// What actors left to be done, in the order in which they asked for it.
+#[derive(Default)]
+pub struct Effects {
+    /// Messages to other actors.
+    pub mail: VecDeque<(Address, Message)>,
+    /// Orders to the transport.
+    pub transport: VecDeque<TransportEffect>,
+    /// Diffie-Hellmans with our encryption key, done together later in the turn.
+    pub diffie_hellmans: Vec<DiffieHellman>,
+    /// Signatures to check, done together later in the turn.
+    pub verifications: Vec<Verification>,
+    /// A new snapshot for all shards.
+    pub snapshot: Option<Arc<Snapshot>>,
+}
+
+/// Everything outside itself that an actor may see or touch.
+pub struct Context<'a> {
+    /// Both clocks, as of this turn.
+    pub now: Now,
+    /// The router's settings.
+    pub node: &'a NodeConfig,
+    /// The shard that the actor lives on.
+    pub shard: ShardId,
+    /// What all shards agree on.
+    pub snapshot: &'a Snapshot,
+    /// The shard's randomness.
+    pub rng: &'a mut ShardRng,
+    /// The shard's counters.
+    pub counters: &'a mut Counters,
+    /// Where effects go.
+    pub effects: &'a mut Effects,
+}
+
+impl Context<'_> {
+    /// Sends to another actor.
+    pub fn send(&mut self, to: Address, message: Message) {
+        self.effects.mail.push_back((to, message));
+    }
+
+    /// Counts something that goes no further.
+    pub fn count_drop(&mut self, reason: Drop) {
+        self.counters.count_drop(reason);
+    }
+
+    /// Sends an I2NP message to a router, ourselves included. A router that we have no session with is dialled; one
+    /// that we do not know is looked up first, or not, as `unknown` says.
+    pub fn deliver(&mut self, to: RouterHash, message: I2npMessage, unknown: Unknown) {
+        if to == self.node.hash() {
+            let inbound = Inbound { origin: Origin::Ourselves, message };
+            self.send(Address::Here, Message::Inbound(inbound));
+            return;
+        }
+        let deliver = SessionMessage::Deliver { to, message, unknown };
+        self.send(Address::Router(to), Message::Session(deliver));
+    }
+
+    /// Sends an I2NP message into a tunnel whose gateway is `gateway`, ourselves included.
+    pub fn deliver_to_tunnel(
+        &mut self,
+        gateway: RouterHash,
+        tunnel: TunnelId,
+        inner: &I2npMessage,
+    ) {
+        let outer = I2npMessage {
+            kind: MessageType::TunnelGateway,
+            id: self.message_id(),
+            expiration: inner.expiration,
+            body: TunnelGateway::write(tunnel, inner),
+        };
+        self.deliver(gateway, outer, Unknown::LookUp);
+    }
+
+    /// A fresh message id.
+    pub fn message_id(&mut self) -> MessageId {
+        MessageId(self.rng.id())
+    }
+
+    /// A message of our own, with the life that other routers expect.
+    pub fn message(&mut self, kind: MessageType, body: Frame) -> I2npMessage {
+        I2npMessage { kind, id: self.message_id(), expiration: self.now.unix + MESSAGE_LIFE, body }
+    }
+}

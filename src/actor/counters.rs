@@ -1,0 +1,222 @@
+//! Plain integers that one shard counts with, and the reasons for which it drops things.
+
+/// Counts of one shard since its start. Summed over shards only when somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Tunnel messages that left a transit tunnel of ours.
+    pub transit_messages: u64,
+    /// Bytes of those messages.
+    pub transit_bytes: u64,
+    /// Build requests that we accepted.
+    pub builds_accepted: u64,
+    /// Build requests that we refused with an answer.
+    pub builds_refused: u64,
+    /// Build requests whose previous hop is also the next.
+    pub builds_there_and_back: u64,
+    /// I2NP messages received over sessions.
+    pub messages_received: u64,
+    /// I2NP messages given to sessions.
+    pub messages_sent: u64,
+    /// Handshakes that ended in a session.
+    pub handshakes_done: u64,
+    /// Publications of ours that a floodfill confirmed.
+    pub publications_confirmed: u64,
+    /// Stores of RouterInfos.
+    pub stores_router_info: StoreCounts,
+    /// Stores of lease sets.
+    pub stores_lease_set: StoreCounts,
+    /// Lookups of RouterInfos.
+    pub lookups_router_info: LookupCounts,
+    /// Lookups of lease sets.
+    pub lookups_lease_set: LookupCounts,
+    /// Explorations.
+    pub lookups_exploration: LookupCounts,
+    /// Records that we flooded, counted per copy.
+    pub floods: u64,
+    /// Batches given to the tunnel-layer kernel.
+    pub layer_batches: u64,
+    /// Messages in those batches.
+    pub layer_messages: u64,
+    /// Batches of Diffie-Hellmans.
+    pub diffie_hellman_batches: u64,
+    /// Diffie-Hellmans in those batches.
+    pub diffie_hellmans: u64,
+    drops: DropCounts,
+}
+
+/// One count per reason.
+#[derive(Clone, Debug)]
+struct DropCounts([u64; Drop::COUNT]);
+
+impl Default for DropCounts {
+    fn default() -> Self {
+        Self([0; Drop::COUNT])
+    }
+}
+
+/// What became of stores of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreCounts {
+    /// Stored, as new or newer.
+    pub stored: u64,
+    /// Known already.
+    pub known: u64,
+    /// Refused.
+    pub refused: u64,
+}
+
+/// What became of lookups of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LookupCounts {
+    /// Answered with the record.
+    pub found: u64,
+    /// Answered with other routers to ask.
+    pub referred: u64,
+    /// Not answered.
+    pub refused: u64,
+}
+
+impl Counters {
+    /// Counts a drop.
+    pub fn count_drop(&mut self, reason: Drop) {
+        if let Some(count) = self.drops.0.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+
+    /// Drops so far for this reason.
+    #[must_use]
+    pub fn drops(&self, reason: Drop) -> u64 {
+        self.drops.0.get(reason as usize).copied().unwrap_or(0)
+    }
+}
+
+macro_rules! drops {
+    ($($(#[$doc:meta])* $name:ident = $label:literal,)+) => {
+        /// Why something went no further.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Drop {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Drop {
+            /// All reasons, in order.
+            pub const ALL: &'static [Drop] = &[$(Drop::$name),+];
+            const COUNT: usize = Self::ALL.len();
+
+            /// The reason as the metrics name it.
+            #[must_use]
+            pub fn label(self) -> &'static str {
+                match self {
+                    $(Drop::$name => $label,)+
+                }
+            }
+        }
+    };
+}
+
+drops! {
+    /// The bytes of an I2NP message do not parse.
+    Malformed = "malformed",
+    /// An I2NP message is past its expiration.
+    Expired = "expired",
+    /// An I2NP message claims to live longer than any may.
+    FarFuture = "far_future",
+    /// A message type that a router has no use for.
+    UnknownType = "unknown_type",
+    /// Handshake: the peer's bytes do not authenticate or make no sense.
+    HandshakeInvalid = "handshake_invalid",
+    /// Handshake: message 1 was seen before.
+    HandshakeReplayed = "handshake_replayed",
+    /// Handshake: clocks differ by a minute or more.
+    HandshakeClockSkew = "handshake_clock_skew",
+    /// Handshake: another network.
+    HandshakeNetwork = "handshake_network",
+    /// Handshake: the RouterInfo is not acceptable.
+    HandshakeRouterInfo = "handshake_router_info",
+    /// Handshake: not finished in time.
+    HandshakeTimeout = "handshake_timeout",
+    /// A peer of an established session broke the protocol.
+    SessionBroken = "session_broken",
+    /// No room for another session.
+    SessionsFull = "sessions_full",
+    /// A session's queue is full: the peer does not read.
+    SessionQueueFull = "session_queue_full",
+    /// Too many routers wait to be dialled.
+    DialsFull = "dials_full",
+    /// Too many messages wait for one router.
+    DialQueueFull = "dial_queue_full",
+    /// A router could not be found in the netdb.
+    RouterUnknown = "router_unknown",
+    /// A router has no address that we can dial.
+    RouterUnreachable = "router_unreachable",
+    /// A dial failed, or the router failed to answer lately.
+    DialFailed = "dial_failed",
+    /// TunnelData or TunnelGateway for a tunnel that we do not have.
+    TunnelUnknown = "tunnel_unknown",
+    /// TunnelData from another router than the previous hop.
+    TunnelWrongHop = "tunnel_wrong_hop",
+    /// TunnelData that went through before.
+    TunnelReplayed = "tunnel_replayed",
+    /// What an endpoint decrypted is no tunnel message, or its fragments do not fit together.
+    TunnelContent = "tunnel_content",
+    /// An endpoint was told to deliver to itself.
+    TunnelDeliveryLocal = "tunnel_delivery_local",
+    /// A build message without a record for us.
+    BuildNotForUs = "build_not_for_us",
+    /// A build record that does not authenticate.
+    BuildUnauthentic = "build_unauthentic",
+    /// A build record with fields that no honest creator writes.
+    BuildInvalid = "build_invalid",
+    /// A build record that was seen before.
+    BuildReplayed = "build_replayed",
+    /// A build record whose time is too far from ours.
+    BuildStale = "build_stale",
+    /// A build without a previous hop where one is needed.
+    BuildNoPreviousHop = "build_no_previous_hop",
+    /// A build message of an obsolete or long form.
+    BuildUnsupported = "build_unsupported",
+    /// A garlic message that does not open.
+    GarlicUnauthentic = "garlic_unauthentic",
+    /// A garlic message that was seen before, or is too old.
+    GarlicStale = "garlic_stale",
+    /// A clove that asks us to forward it.
+    GarlicForwarding = "garlic_forwarding",
+    /// More Diffie-Hellmans than a turn takes on.
+    DiffieHellmanBudget = "diffie_hellman_budget",
+    /// A key whose Diffie-Hellman yields nothing.
+    WeakKey = "weak_key",
+    /// A record that the netdb does not take.
+    StoreRefused = "store_refused",
+    /// A record whose signature does not hold.
+    StoreSignature = "store_signature",
+    /// No room for the record.
+    StoreFull = "store_full",
+    /// A lookup that is not answered: we are no floodfill, or it makes no sense.
+    LookupRefused = "lookup_refused",
+    /// A lookup that wants its answer under an AES session tag.
+    LookupAes = "lookup_aes",
+    /// A search reply or confirmation that nobody waits for.
+    Unasked = "unasked",
+    /// The shard's run queue is full.
+    MailboxFull = "mailbox_full",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_own_label_and_count() {
+        let mut counters = Counters::default();
+        for (position, reason) in Drop::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, position);
+            counters.count_drop(*reason);
+            assert_eq!(counters.drops(*reason), 1, "{}", reason.label());
+        }
+        let mut labels: Vec<_> = Drop::ALL.iter().map(|r| r.label()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), Drop::ALL.len());
+    }
+}

@@ -1,0 +1,207 @@
+//! Our own RouterInfo: what it says, when it is signed anew, who is told, and the snapshot that all shards hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::contract::{Actor, Context, TransportEffect};
+use super::counters::Drop;
+use super::message::{LocalRouterMessage, Unknown};
+use super::node::NodeConfig;
+use super::snapshot::Snapshot;
+use crate::base::frame::Frame;
+use crate::base::id::{RouterHash, ShardId, TunnelId};
+use crate::base::time::{Instant, UnixTime};
+use crate::proto::netdb::publication::{Publication, PublicationAction};
+use crate::wire::i2np::MessageType;
+use crate::wire::i2np::database_store::{DatabaseStore, StoreData, StoreReply, deflate};
+use crate::wire::mapping::Mapping;
+use crate::wire::router_address::RouterAddress;
+use crate::wire::router_info::{RouterInfo, RouterInfoDraft};
+
+/// The version of the protocol that we claim, and the least that other routers ask of a floodfill is 0.9.59.
+const ROUTER_VERSION: &str = "0.9.67";
+/// Cost of a published NTCP2 address, as other routers write it.
+const ADDRESS_COST: u8 = 3;
+/// At most this often a new snapshot goes out because the set of floodfills changed.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The owner of our RouterInfo.
+pub struct LocalRouter {
+    publication: Publication,
+    floodfills: BTreeSet<RouterHash>,
+    known: BTreeMap<ShardId, (usize, usize)>,
+    reached: bool,
+    /// When the changed set of floodfills goes out.
+    snapshot_due: Option<Instant>,
+}
+
+impl LocalRouter {
+    /// The owner, as of the start of the program.
+    #[must_use]
+    pub fn new(node: &NodeConfig, now: Instant) -> Self {
+        Self {
+            publication: Publication::new(node.hash(), node.started, now),
+            floodfills: BTreeSet::new(),
+            known: BTreeMap::new(),
+            reached: false,
+            snapshot_due: None,
+        }
+    }
+
+    /// Keeps the first RouterInfo, the one that every shard has signed for itself at the start.
+    pub fn announce_first(&self, cx: &mut Context<'_>) {
+        let save = TransportEffect::SaveRouterInfo(Arc::clone(cx.snapshot.router_info.bytes()));
+        cx.effects.transport.push_back(save);
+    }
+
+    fn snapshot(&mut self, info: Arc<RouterInfo>, cx: &mut Context<'_>) {
+        self.snapshot_due = None;
+        let floodfills: Arc<[RouterHash]> = self.floodfills.iter().copied().collect();
+        let snapshot = Snapshot { router_info: info, floodfills };
+        cx.effects.snapshot = Some(Arc::new(snapshot));
+    }
+
+    fn mark_floodfills_changed(&mut self, cx: &Context<'_>) {
+        if self.snapshot_due.is_none() {
+            self.snapshot_due = Some(cx.now.instant + SNAPSHOT_INTERVAL);
+        }
+    }
+
+    fn resign(&mut self, published: UnixTime, cx: &mut Context<'_>) {
+        let routers = self.known.values().map(|(routers, _)| *routers).sum();
+        let lease_sets = self.known.values().map(|(_, lease_sets)| *lease_sets).sum();
+        let facts = Facts { published, reached: self.reached, routers, lease_sets };
+        let info = Arc::new(sign(cx.node, &facts));
+        let save = TransportEffect::SaveRouterInfo(Arc::clone(info.bytes()));
+        cx.effects.transport.push_back(save);
+        self.snapshot(info, cx);
+    }
+
+    fn store(&self, to: RouterHash, token: u32, cx: &mut Context<'_>) {
+        // The snapshot of this turn may already be on its way; what counts is that it is signed.
+        let info = match &cx.effects.snapshot {
+            Some(snapshot) => Arc::clone(&snapshot.router_info),
+            None => Arc::clone(&cx.snapshot.router_info),
+        };
+        let gzip = deflate(info.bytes());
+        let store = DatabaseStore {
+            key: info.hash().into(),
+            reply: Some(StoreReply { token, tunnel: None::<TunnelId>, gateway: info.hash() }),
+            data: StoreData::RouterInfo { gzip: &gzip },
+        };
+        let body: Frame = store.write();
+        let message = cx.message(MessageType::DatabaseStore, body);
+        cx.deliver(to, message, Unknown::Drop);
+    }
+
+    fn drain(&mut self, cx: &mut Context<'_>) {
+        while let Some(action) = self.publication.poll_action() {
+            match action {
+                PublicationAction::Resign { published } => self.resign(published, cx),
+                PublicationAction::Store { to, token } => self.store(to, token, cx),
+            }
+        }
+    }
+}
+
+impl Actor for LocalRouter {
+    type Message = LocalRouterMessage;
+
+    fn handle(&mut self, message: LocalRouterMessage, cx: &mut Context<'_>) {
+        match message {
+            LocalRouterMessage::Confirmed(token) => {
+                if self.publication.handle_confirmed(token, cx.now.instant) {
+                    cx.counters.publications_confirmed += 1;
+                } else {
+                    cx.count_drop(Drop::Unasked);
+                }
+            }
+            LocalRouterMessage::FloodfillSeen(router) => {
+                if router != cx.node.hash() && self.floodfills.insert(router) {
+                    self.mark_floodfills_changed(cx);
+                }
+            }
+            LocalRouterMessage::FloodfillGone(router) => {
+                if self.floodfills.remove(&router) {
+                    self.mark_floodfills_changed(cx);
+                }
+            }
+            LocalRouterMessage::Known { shard, routers, lease_sets } => {
+                self.known.insert(shard, (routers, lease_sets));
+            }
+            LocalRouterMessage::Reached => {
+                if !self.reached {
+                    self.reached = true;
+                    self.publication.change(cx.now.instant);
+                }
+            }
+        }
+        self.drain(cx);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Some(
+            self.snapshot_due
+                .map_or(self.publication.deadline(), |due| due.min(self.publication.deadline())),
+        )
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        if self.snapshot_due.is_some_and(|due| due <= cx.now.instant) {
+            self.snapshot(Arc::clone(&cx.snapshot.router_info), cx);
+        }
+        let floodfills: Vec<RouterHash> = self.floodfills.iter().copied().collect();
+        self.publication.handle_timeout(cx.now, &floodfills, cx.rng);
+        self.drain(cx);
+    }
+}
+
+/// What our RouterInfo says beside what never changes.
+struct Facts {
+    published: UnixTime,
+    reached: bool,
+    routers: usize,
+    lease_sets: usize,
+}
+
+/// The snapshot that every shard starts with; all shards make the same one.
+#[must_use]
+pub fn first_snapshot(node: &NodeConfig) -> Snapshot {
+    let facts = Facts { published: node.started, reached: false, routers: 0, lease_sets: 0 };
+    Snapshot { router_info: Arc::new(sign(node, &facts)), floodfills: Arc::from([]) }
+}
+
+fn sign(node: &NodeConfig, facts: &Facts) -> RouterInfo {
+    let mut capabilities = String::from(node.bandwidth_class);
+    if node.floodfill {
+        capabilities.push('f');
+    }
+    if facts.reached {
+        capabilities.push('R');
+    }
+    let mut options = Mapping::new();
+    insert(&mut options, "caps", &capabilities);
+    insert(&mut options, "netId", &node.network.to_string());
+    insert(&mut options, "router.version", ROUTER_VERSION);
+    if node.floodfill {
+        insert(&mut options, "netdb.knownLeaseSets", &facts.lease_sets.to_string());
+        insert(&mut options, "netdb.knownRouters", &facts.routers.to_string());
+    }
+    let ntcp2 = &node.keys.ntcp2;
+    let address =
+        RouterAddress::ntcp2(Some(node.published), ntcp2.static_public, ntcp2.iv, ADDRESS_COST);
+    let draft = RouterInfoDraft {
+        identity: node.keys.identity.clone(),
+        published: facts.published,
+        addresses: vec![address],
+        options,
+    };
+    draft
+        .sign(&node.keys.signer)
+        .expect("one address and five short options stay within all bounds")
+}
+
+fn insert(options: &mut Mapping, key: &str, value: &str) {
+    options.insert(key, value).expect("keys are constants and values are short");
+}

@@ -1,0 +1,373 @@
+//! The closed set of messages between actors.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::snapshot::Snapshot;
+use crate::base::frame::Frame;
+use crate::base::id::{ConnectionId, RecordKey, RouterHash, ShardId, TunnelId};
+use crate::crypto::secret::SharedSecret;
+use crate::crypto::x25519::{WeakKey, X25519Public};
+use crate::proto::netdb::store::{Provenance, Record, RecordKind};
+use crate::proto::ntcp2::Session;
+use crate::proto::tunnel::build_request::OpenedRequest;
+use crate::wire::i2np::I2npMessage;
+use crate::wire::lease_set::LeaseSet2;
+use crate::wire::router_address::Ntcp2Endpoint;
+use crate::wire::router_info::RouterInfo;
+use crate::wire::unverified::{SignatureRefused, Unverified};
+
+/// One message to one actor.
+#[derive(Debug)]
+pub enum Message {
+    /// An I2NP message that arrived; `shard::dispatch` reads its type.
+    Inbound(Inbound),
+    /// For the sessions of a shard.
+    Session(SessionMessage),
+    /// For the dialler of a shard.
+    Dialer(DialerMessage),
+    /// For a slice of the netdb.
+    Netdb(NetdbMessage),
+    /// For the opener of garlic.
+    Garlic(GarlicMessage),
+    /// For the opener of build requests.
+    Build(BuildActorMessage),
+    /// For the transit tunnels of a shard.
+    Transit(TransitMessage),
+    /// For the owner of our RouterInfo.
+    LocalRouter(LocalRouterMessage),
+    /// A new view for this shard.
+    Snapshot(Arc<Snapshot>),
+}
+
+/// How an I2NP message came to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Over a session with this router.
+    Session(RouterHash),
+    /// From ourselves: one of our endpoints, or a reply, addressed it to our own hash. Handled as if it had come over a
+    /// session, but no router vouches for it.
+    Ourselves,
+    /// Out of garlic for this router.
+    Garlic,
+}
+
+impl Origin {
+    /// The router at the other end of the session, where there is one.
+    #[must_use]
+    pub fn peer(self) -> Option<RouterHash> {
+        match self {
+            Origin::Session(peer) => Some(peer),
+            Origin::Ourselves | Origin::Garlic => None,
+        }
+    }
+}
+
+/// An I2NP message and how it came.
+#[derive(Debug)]
+pub struct Inbound {
+    /// How it came.
+    pub origin: Origin,
+    /// The message.
+    pub message: I2npMessage,
+}
+
+/// What to do with a message for a router whose RouterInfo we do not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// Ask the closest floodfills for it.
+    LookUp,
+    /// Drop the message: it is itself part of a lookup, or not worth one.
+    Drop,
+}
+
+/// Who opened a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The peer.
+    Inbound,
+    /// We.
+    Outbound,
+}
+
+/// For the sessions of a shard.
+#[derive(Debug)]
+pub enum SessionMessage {
+    /// Send this to a router, over its session if there is one.
+    Deliver {
+        /// Whom to.
+        to: RouterHash,
+        /// What.
+        message: I2npMessage,
+        /// What to do when we do not know the router.
+        unknown: Unknown,
+    },
+    /// Open a session.
+    Dial(Ntcp2Endpoint),
+    /// Take over a session whose handshake ended on another shard.
+    Adopt(Box<Adoption>),
+}
+
+/// An accepted session on its way to the shard that owns its router.
+pub struct Adoption {
+    /// The transport connection.
+    pub connection: ConnectionId,
+    /// The established session.
+    pub session: Session,
+    /// The peer's RouterInfo, verified in the handshake.
+    pub peer: Arc<RouterInfo>,
+    /// Bytes that came behind the handshake.
+    pub unread: Vec<u8>,
+}
+
+/// For the dialler of a shard.
+#[derive(Debug)]
+pub enum DialerMessage {
+    /// Keep this message until its router is connected.
+    Hold {
+        /// Whom to.
+        to: RouterHash,
+        /// What.
+        message: I2npMessage,
+        /// What to do when we do not know the router.
+        unknown: Unknown,
+    },
+    /// Connect to a router, without anything to say yet.
+    Visit(RouterHash),
+    /// The netdb has this router.
+    Found(Arc<RouterInfo>),
+    /// The netdb does not have this router, and nobody asked did.
+    NotFound(RouterHash),
+    /// A session with this router is up.
+    Connected(RouterHash),
+    /// The dial to this router came to nothing.
+    Failed(RouterHash),
+}
+
+/// For a slice of the netdb.
+#[derive(Debug)]
+pub enum NetdbMessage {
+    /// A DatabaseStore.
+    Store {
+        /// How it came.
+        origin: Origin,
+        /// Its body.
+        body: Frame,
+    },
+    /// A DatabaseLookup.
+    Lookup {
+        /// Its body.
+        body: Frame,
+    },
+    /// A DatabaseSearchReply.
+    SearchReply {
+        /// How it came.
+        origin: Origin,
+        /// Its body.
+        body: Frame,
+    },
+    /// The dialler needs this router.
+    Find {
+        /// Which.
+        router: RouterHash,
+        /// Whether floodfills may be asked for it.
+        unknown: Unknown,
+    },
+    /// An answer named this router; if we do not know it, it is worth a question.
+    Learned(RouterHash),
+    /// A peer showed us its RouterInfo in a handshake; verified.
+    Met(Arc<RouterInfo>),
+    /// A peer sent a RouterInfo block over its session.
+    Shown {
+        /// Who sent it.
+        from: RouterHash,
+        /// The key of the router that it describes.
+        key: RecordKey,
+        /// The RouterInfo, uncompressed.
+        info: Vec<u8>,
+        /// Whether it asks us to flood it.
+        flood: FloodWish,
+    },
+    /// Its signature has been checked.
+    Verified(Box<Verified>),
+}
+
+/// Whether the sender of a record wants it flooded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FloodWish {
+    /// Pass it on, if it is new and we are a floodfill.
+    Flood,
+    /// Keep it.
+    Keep,
+}
+
+/// A record that passed all cheap checks and waits for its signature.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The record.
+    pub record: CandidateRecord,
+    /// Who sent it, if a router did.
+    pub from: Option<RouterHash>,
+    /// Whether it is to be flooded once stored.
+    pub flood: FloodWish,
+    /// Whether others may be given it.
+    pub provenance: Provenance,
+}
+
+/// A record whose signature has been checked.
+pub struct Verified {
+    /// What it is.
+    pub kind: RecordKind,
+    /// The record, if its signatures hold.
+    pub record: Result<Record, SignatureRefused>,
+    /// Who sent it, if a router did.
+    pub from: Option<RouterHash>,
+    /// Whether it is to be flooded once stored.
+    pub flood: FloodWish,
+    /// Whether others may be given it.
+    pub provenance: Provenance,
+}
+
+/// The record of a [`Candidate`].
+#[derive(Debug)]
+pub enum CandidateRecord {
+    /// A RouterInfo.
+    RouterInfo(Unverified<RouterInfo>),
+    /// A lease set of type 3.
+    LeaseSet2(Unverified<LeaseSet2>),
+}
+
+/// A signature to be checked with the turn's others.
+pub type Verification = Candidate;
+
+/// For the opener of garlic.
+#[derive(Debug)]
+pub enum GarlicMessage {
+    /// A Garlic body for this router.
+    Open(Frame),
+    /// Its Diffie-Hellman is done.
+    Shared {
+        /// The body.
+        body: Frame,
+        /// The secret.
+        shared: Result<SharedSecret, WeakKey>,
+    },
+}
+
+/// For the opener of build requests.
+#[derive(Debug)]
+pub enum BuildActorMessage {
+    /// A ShortTunnelBuild.
+    Request {
+        /// How it came.
+        origin: Origin,
+        /// Its body.
+        body: Frame,
+    },
+    /// Its Diffie-Hellman is done.
+    Shared {
+        /// What waited for it.
+        waiting: WaitingBuild,
+        /// The secret.
+        shared: Result<SharedSecret, WeakKey>,
+    },
+}
+
+/// A build request between its two halves.
+#[derive(Debug)]
+pub struct WaitingBuild {
+    /// How it came.
+    pub origin: Origin,
+    /// The message's body.
+    pub body: Frame,
+    /// Which record is ours.
+    pub slot: usize,
+}
+
+/// For the transit tunnels of a shard.
+#[derive(Debug)]
+pub enum TransitMessage {
+    /// A TunnelData message from a previous hop.
+    Data {
+        /// Who sent it.
+        origin: Origin,
+        /// Its body.
+        body: Frame,
+    },
+    /// An I2NP message for an inbound gateway of ours.
+    Gateway {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// The message, with its standard header.
+        inner: Frame,
+    },
+    /// An opened build request on the shard that would own the tunnel.
+    Install(Box<OpenedBuild>),
+}
+
+/// A build request that opened, on its way to the owner of its tunnel.
+#[derive(Debug)]
+pub struct OpenedBuild {
+    /// The router that sent us the request, where one did.
+    pub previous: Option<RouterHash>,
+    /// The message's body.
+    pub body: Frame,
+    /// Which record is ours.
+    pub slot: usize,
+    /// Our record, opened.
+    pub opened: OpenedRequest,
+    /// The status with which it has to be refused, whatever the load.
+    pub refusal: Option<u8>,
+}
+
+/// For the owner of our RouterInfo.
+#[derive(Debug)]
+pub enum LocalRouterMessage {
+    /// A DeliveryStatus that names this message or token.
+    Confirmed(u32),
+    /// A RouterInfo of a floodfill was stored.
+    FloodfillSeen(RouterHash),
+    /// A floodfill is one no more, or was forgotten.
+    FloodfillGone(RouterHash),
+    /// How many records the slice of one shard holds.
+    Known {
+        /// The shard.
+        shard: ShardId,
+        /// RouterInfos.
+        routers: usize,
+        /// Lease sets.
+        lease_sets: usize,
+    },
+    /// A router of another /16 connected to us.
+    Reached,
+}
+
+/// A Diffie-Hellman of our encryption key with a key that came with a message.
+#[derive(Debug)]
+pub struct DiffieHellman {
+    /// The other key.
+    pub public: X25519Public,
+    /// What goes on with the result.
+    pub purpose: DiffieHellmanPurpose,
+}
+
+/// What a Diffie-Hellman is for.
+#[derive(Debug)]
+pub enum DiffieHellmanPurpose {
+    /// Opening a build record.
+    Build(WaitingBuild),
+    /// Opening garlic.
+    Garlic(Frame),
+}
+
+impl fmt::Debug for Adoption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Adoption({:?}, {:?})", self.connection, self.peer.hash())
+    }
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Verified({:?}, {:?})", self.kind, self.record.as_ref().map(Record::key))
+    }
+}

@@ -1,0 +1,506 @@
+//! One slice of the netdb and its floodfill duties.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::Address;
+use super::contract::{Actor, Context};
+use super::counters::{Drop, LookupCounts, StoreCounts};
+use super::message::{
+    Candidate, CandidateRecord, DialerMessage, FloodWish, LocalRouterMessage, Message,
+    NetdbMessage, Origin, Unknown, Verified,
+};
+use super::node::NodeConfig;
+use crate::base::frame::Frame;
+use crate::base::id::{RecordKey, RouterHash};
+use crate::base::limits::ROUTER_INFO_MAX;
+use crate::base::time::Instant;
+use crate::crypto::secret::AeadKey;
+use crate::proto::garlic::tagged_reply;
+use crate::proto::netdb::acceptance::{self, Conditions, Rejection};
+use crate::proto::netdb::floodfill::{self, Answerer, Flood, LookupAnswer, ReplyRoute};
+use crate::proto::netdb::lookup::{Ask, Lookups, Purpose, Started};
+use crate::proto::netdb::store::{
+    Counts, KindLimits, Outcome, Provenance, Record, RecordKind, Store, StoreLimits, spare_routers,
+};
+use crate::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
+use crate::wire::i2np::database_search_reply::DatabaseSearchReply;
+use crate::wire::i2np::database_store::{DatabaseStore, StoreData, inflate};
+use crate::wire::i2np::{I2npMessage, MessageType};
+use crate::wire::lease_set::LeaseSet2;
+use crate::wire::router_info::RouterInfo;
+
+/// How often the slice is swept and its size told to the owner of our RouterInfo.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// Lookups of our own that one shard has under way at once.
+const LOOKUPS_MAX: usize = 256;
+/// Routers from which an exploration is answered.
+const EXPLORATION_SAMPLE: usize = 256;
+
+/// The slice of one shard.
+pub struct Netdb {
+    store: Store,
+    lookups: Lookups,
+    started: Instant,
+    next_sweep: Instant,
+    told: Option<(usize, usize)>,
+}
+
+impl Netdb {
+    /// An empty slice.
+    #[must_use]
+    pub fn new(node: &NodeConfig, now: Instant) -> Self {
+        let half = |total: usize| total / 2;
+        let kind = KindLimits {
+            records_max: half(node.limits.netdb_records),
+            bytes_max: half(node.limits.netdb_bytes),
+        };
+        Self {
+            store: Store::new(StoreLimits { routers: kind, lease_sets: kind }),
+            lookups: Lookups::new(node.hash(), LOOKUPS_MAX),
+            started: now,
+            next_sweep: now + Duration::from_secs(1),
+            told: None,
+        }
+    }
+
+    /// How much the slice holds.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.store.counts()
+    }
+
+    /// Takes in the verified RouterInfos that the router starts with, and has some of them visited.
+    pub fn seed(&mut self, seeds: Vec<Arc<RouterInfo>>, cx: &mut Context<'_>) {
+        let visits = cx.node.first_dials.div_ceil(usize::from(cx.node.shards.max(1)));
+        let mut dialable: Vec<RouterHash> = Vec::new();
+        for info in seeds {
+            if info.hash() == cx.node.hash() {
+                continue;
+            }
+            if info.ntcp2_endpoint().is_some() {
+                dialable.push(info.hash());
+            }
+            self.insert(Record::RouterInfo(info), Provenance::Published, cx);
+        }
+        for _ in 0..visits.min(dialable.len()) {
+            let router = dialable.swap_remove(cx.rng.below(dialable.len()));
+            cx.send(Address::Here, Message::Dialer(DialerMessage::Visit(router)));
+        }
+    }
+
+    fn store_message(&mut self, origin: Origin, body: &Frame, cx: &mut Context<'_>) {
+        let Ok(message) = DatabaseStore::parse(body) else {
+            cx.count_drop(Drop::Malformed);
+            return;
+        };
+        // Acknowledged before its fate is known: senders wait 1.6 s only, and a signature may have to queue.
+        if let Some(owed) = floodfill::acknowledge(message.reply.as_ref(), accepted_as(origin)) {
+            let body = floodfill::delivery_status_body(owed.token, cx.now.unix, cx.rng);
+            let status = cx.message(MessageType::DeliveryStatus, body);
+            send_by(owed.route, status, cx);
+        }
+        let flood = if message.reply.is_some() { FloodWish::Flood } else { FloodWish::Keep };
+        match message.data {
+            StoreData::RouterInfo { gzip } => match inflate(gzip, ROUTER_INFO_MAX) {
+                Ok(info) => self.consider_router_info(message.key, origin, &info, flood, cx),
+                Err(_) => refuse(RecordKind::RouterInfo, Drop::Malformed, cx),
+            },
+            StoreData::LeaseSet2(bytes) => {
+                self.consider_lease_set(message.key, origin, bytes, flood, cx);
+            }
+            StoreData::LeaseSet(_)
+            | StoreData::EncryptedLeaseSet(_)
+            | StoreData::MetaLeaseSet(_) => refuse(RecordKind::LeaseSet, Drop::StoreRefused, cx),
+        }
+    }
+
+    fn conditions<'a>(&self, our: &'a RouterHash, cx: &Context<'_>) -> Conditions<'a> {
+        Conditions {
+            now: cx.now.unix,
+            network: cx.node.network,
+            our,
+            floodfill: cx.node.floodfill,
+            known_routers: self.store.counts().routers * usize::from(cx.node.shards),
+        }
+    }
+
+    fn consider_router_info(
+        &mut self,
+        key: RecordKey,
+        origin: Origin,
+        info: &[u8],
+        flood: FloodWish,
+        cx: &mut Context<'_>,
+    ) {
+        let Ok(unverified) = RouterInfo::parse(info) else {
+            return refuse(RecordKind::RouterInfo, Drop::Malformed, cx);
+        };
+        let asked_for = self.lookups.is_under_way(&key);
+        let provenance = match flood {
+            FloodWish::Keep if asked_for => Provenance::Reply,
+            FloodWish::Keep | FloodWish::Flood => Provenance::Published,
+        };
+        let held = self.store.held(&key, provenance);
+        let our = cx.node.hash();
+        let conditions = self.conditions(&our, cx);
+        match acceptance::check_router_info(&key, &unverified, held, &conditions) {
+            Ok(()) => {
+                let record = CandidateRecord::RouterInfo(unverified);
+                self.await_verdict(record, origin, flood, provenance, cx);
+            }
+            Err(rejection) => reject(RecordKind::RouterInfo, rejection, cx),
+        }
+    }
+
+    fn consider_lease_set(
+        &mut self,
+        key: RecordKey,
+        origin: Origin,
+        bytes: &[u8],
+        flood: FloodWish,
+        cx: &mut Context<'_>,
+    ) {
+        let Ok(unverified) = LeaseSet2::parse(bytes) else {
+            return refuse(RecordKind::LeaseSet, Drop::Malformed, cx);
+        };
+        let provenance = Provenance::Published;
+        let held = self.store.held(&key, provenance);
+        let our = cx.node.hash();
+        let conditions = self.conditions(&our, cx);
+        let origin_kind = accepted_as(origin);
+        match acceptance::check_lease_set(&key, &unverified, origin_kind, held, &conditions) {
+            Ok(()) => {
+                let record = CandidateRecord::LeaseSet2(unverified);
+                self.await_verdict(record, origin, flood, provenance, cx);
+            }
+            Err(rejection) => reject(RecordKind::LeaseSet, rejection, cx),
+        }
+    }
+
+    fn await_verdict(
+        &mut self,
+        record: CandidateRecord,
+        origin: Origin,
+        flood: FloodWish,
+        provenance: Provenance,
+        cx: &mut Context<'_>,
+    ) {
+        let candidate = Candidate { record, from: origin.peer(), flood, provenance };
+        cx.effects.verifications.push(candidate);
+    }
+
+    fn verified(&mut self, verified: Verified, cx: &mut Context<'_>) {
+        let Verified { kind, record, from, flood, provenance } = verified;
+        let Ok(record) = record else {
+            return refuse(kind, Drop::StoreSignature, cx);
+        };
+        match self.insert(record.clone(), provenance, cx) {
+            Outcome::New | Outcome::Newer => {
+                stores(kind, cx).stored += 1;
+                if flood == FloodWish::Flood && cx.node.floodfill {
+                    self.flood(&record, from, cx);
+                }
+            }
+            Outcome::NotNewer => stores(kind, cx).known += 1,
+            Outcome::Full => refuse(kind, Drop::StoreFull, cx),
+        }
+    }
+
+    fn flood(&self, record: &Record, from: Option<RouterHash>, cx: &mut Context<'_>) {
+        let our = cx.node.hash();
+        let key = record.key();
+        let flood = Flood {
+            key: &key,
+            kind: record.kind(),
+            our: &our,
+            sender: from.as_ref(),
+            floodfills: &cx.snapshot.floodfills,
+        };
+        let targets = flood.targets(cx.now.unix);
+        if targets.is_empty() {
+            return;
+        }
+        let body = floodfill::store_body(record, None);
+        for target in targets {
+            cx.counters.floods += 1;
+            let message = cx.message(MessageType::DatabaseStore, body.clone());
+            cx.deliver(target, message, Unknown::Drop);
+        }
+    }
+
+    /// Puts a verified record into the slice and tells those whom it concerns.
+    fn insert(&mut self, record: Record, provenance: Provenance, cx: &mut Context<'_>) -> Outcome {
+        let insertion = self.store.insert(record.clone(), provenance);
+        for gone in &insertion.shed {
+            forget_floodfill(gone.as_router(), cx);
+        }
+        let stored = match insertion.outcome {
+            Outcome::New | Outcome::Newer => true,
+            Outcome::NotNewer | Outcome::Full => false,
+        };
+        if let Record::RouterInfo(info) = &record {
+            let router = info.hash();
+            if stored {
+                let message = if floodfill::is_usable_floodfill(info) {
+                    LocalRouterMessage::FloodfillSeen(router)
+                } else {
+                    LocalRouterMessage::FloodfillGone(router)
+                };
+                cx.send(Address::LocalRouter, Message::LocalRouter(message));
+            }
+            if self.lookups.handle_stored(&router.into()) {
+                let found = DialerMessage::Found(Arc::clone(info));
+                cx.send(Address::Here, Message::Dialer(found));
+            }
+        }
+        insertion.outcome
+    }
+
+    fn lookup(&mut self, body: &Frame, cx: &mut Context<'_>) {
+        let Ok(lookup) = DatabaseLookup::parse(body) else {
+            cx.count_drop(Drop::Malformed);
+            return;
+        };
+        if !cx.node.floodfill {
+            lookups(lookup.kind, cx).refused += 1;
+            cx.count_drop(Drop::LookupRefused);
+            return;
+        }
+        let our = cx.node.hash();
+        let own = Record::RouterInfo(Arc::clone(&cx.snapshot.router_info));
+        let mut explorable = match lookup.kind {
+            LookupKind::Exploration => self.store.sample_explorable(cx.rng, EXPLORATION_SAMPLE),
+            LookupKind::Any | LookupKind::RouterInfo | LookupKind::LeaseSet => Vec::new(),
+        };
+        explorable.sort_unstable();
+        let answerer = Answerer {
+            our: &our,
+            own: Some(&own),
+            store: &self.store,
+            floodfills: &cx.snapshot.floodfills,
+            explorable: &explorable,
+        };
+        let reply = match floodfill::decide(&lookup, &answerer, cx.now.unix) {
+            Ok(LookupAnswer::Record(record)) => {
+                lookups(lookup.kind, cx).found += 1;
+                cx.message(MessageType::DatabaseStore, floodfill::store_body(&record, None))
+            }
+            Ok(LookupAnswer::Peers(peers)) => {
+                lookups(lookup.kind, cx).referred += 1;
+                let body = floodfill::search_reply_body(lookup.key, peers, our);
+                cx.message(MessageType::DatabaseSearchReply, body)
+            }
+            Err(_) => {
+                lookups(lookup.kind, cx).refused += 1;
+                cx.count_drop(Drop::LookupRefused);
+                return;
+            }
+        };
+        answer(&lookup, reply, cx);
+    }
+
+    fn search_reply(&mut self, origin: Origin, body: &Frame, cx: &mut Context<'_>) {
+        let Ok(reply) = DatabaseSearchReply::parse(body) else {
+            cx.count_drop(Drop::Malformed);
+            return;
+        };
+        let Some(from) = origin.peer().filter(|_| self.lookups.is_under_way(&reply.key)) else {
+            cx.count_drop(Drop::Unasked);
+            return;
+        };
+        let floodfills = &cx.snapshot.floodfills;
+        self.lookups.handle_search_reply(&reply.key, &from, &reply.peers, cx.now, floodfills);
+        self.drain_lookups(cx);
+    }
+
+    fn find(&mut self, router: RouterHash, unknown: Unknown, cx: &mut Context<'_>) {
+        if let Some(info) = self.store.router(&router) {
+            let found = DialerMessage::Found(Arc::clone(info));
+            cx.send(Address::Here, Message::Dialer(found));
+            return;
+        }
+        let started = match unknown {
+            Unknown::LookUp => {
+                let floodfills = &cx.snapshot.floodfills;
+                self.lookups.start(router.into(), Purpose::Needed, cx.now, floodfills)
+            }
+            Unknown::Drop => Started::NoFloodfill,
+        };
+        match started {
+            Started::Begun | Started::UnderWay => self.drain_lookups(cx),
+            Started::Busy | Started::NoFloodfill => {
+                cx.send(Address::Here, Message::Dialer(DialerMessage::NotFound(router)));
+            }
+        }
+    }
+
+    fn learned(&mut self, router: RouterHash, cx: &mut Context<'_>) {
+        if router == cx.node.hash() || self.store.router(&router).is_some() {
+            return;
+        }
+        let floodfills = &cx.snapshot.floodfills;
+        match self.lookups.start(router.into(), Purpose::Learned, cx.now, floodfills) {
+            Started::Begun => self.drain_lookups(cx),
+            Started::UnderWay | Started::Busy | Started::NoFloodfill => {}
+        }
+    }
+
+    fn drain_lookups(&mut self, cx: &mut Context<'_>) {
+        while let Some(Ask { floodfill, key, excluded }) = self.lookups.poll_ask() {
+            let excluded: Vec<[u8; 32]> = excluded.iter().map(|router| router.0).collect();
+            let lookup = DatabaseLookup {
+                key,
+                from: cx.node.hash(),
+                reply_tunnel: None,
+                kind: LookupKind::RouterInfo,
+                excluded: &excluded,
+                encryption: LookupEncryption::None,
+                unknown_flags: 0,
+            };
+            let message = cx.message(MessageType::DatabaseLookup, lookup.write());
+            cx.deliver(floodfill, message, Unknown::Drop);
+        }
+        while let Some(key) = self.lookups.poll_failed() {
+            let not_found = DialerMessage::NotFound(key.as_router());
+            cx.send(Address::Here, Message::Dialer(not_found));
+        }
+        while let Some(router) = self.lookups.poll_learned() {
+            let learned = NetdbMessage::Learned(router);
+            cx.send(Address::Router(router), Message::Netdb(learned));
+        }
+    }
+
+    fn sweep(&mut self, cx: &mut Context<'_>) {
+        self.next_sweep = cx.now.instant + SWEEP_INTERVAL;
+        let shards = usize::from(cx.node.shards);
+        let known = self.store.counts().routers * shards;
+        let spare = spare_routers(known, shards, cx.now.instant.since(self.started));
+        for gone in self.store.expire(cx.now.unix, spare) {
+            forget_floodfill(gone.as_router(), cx);
+        }
+        let counts = self.store.counts();
+        let told = (counts.routers, counts.lease_sets);
+        if self.told != Some(told) {
+            self.told = Some(told);
+            let (routers, lease_sets) = told;
+            let known = LocalRouterMessage::Known { shard: cx.shard, routers, lease_sets };
+            cx.send(Address::LocalRouter, Message::LocalRouter(known));
+        }
+    }
+}
+
+impl Actor for Netdb {
+    type Message = NetdbMessage;
+
+    fn handle(&mut self, message: NetdbMessage, cx: &mut Context<'_>) {
+        match message {
+            NetdbMessage::Store { origin, body } => self.store_message(origin, &body, cx),
+            NetdbMessage::Lookup { body } => self.lookup(&body, cx),
+            NetdbMessage::SearchReply { origin, body } => self.search_reply(origin, &body, cx),
+            NetdbMessage::Find { router, unknown } => self.find(router, unknown, cx),
+            NetdbMessage::Learned(router) => self.learned(router, cx),
+            NetdbMessage::Met(info) => {
+                // Verified in the handshake, where its age and network were checked as well.
+                self.insert(Record::RouterInfo(info), Provenance::Published, cx);
+            }
+            NetdbMessage::Shown { from, key, info, flood } => {
+                self.consider_router_info(key, Origin::Session(from), &info, flood, cx);
+            }
+            NetdbMessage::Verified(verified) => self.verified(*verified, cx),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let lookups = self.lookups.deadline().unwrap_or(self.next_sweep);
+        Some(lookups.min(self.next_sweep))
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        self.lookups.handle_timeout(cx.now.instant);
+        self.drain_lookups(cx);
+        if self.next_sweep <= cx.now.instant {
+            self.sweep(cx);
+        }
+    }
+}
+
+/// Sends the reply to a lookup the way that the lookup asks for.
+fn answer(lookup: &DatabaseLookup<'_>, reply: I2npMessage, cx: &mut Context<'_>) {
+    let route = floodfill::reply_route(lookup);
+    let reply = match (&lookup.encryption, &route) {
+        // Others encrypt replies only where they go down a tunnel: over a session they are sealed already.
+        (LookupEncryption::None, _) | (LookupEncryption::Ecies { .. }, ReplyRoute::Direct(_)) => {
+            reply
+        }
+        (LookupEncryption::Ecies { key, tag }, ReplyRoute::Tunnel { .. }) => {
+            let key = AeadKey::from_bytes(*key);
+            let sealed = tagged_reply::seal(&key, *tag, &reply);
+            cx.message(MessageType::Garlic, sealed)
+        }
+        (LookupEncryption::Aes { .. }, _) => {
+            cx.count_drop(Drop::LookupAes);
+            return;
+        }
+    };
+    send_by(route, reply, cx);
+}
+
+fn send_by(route: ReplyRoute, message: I2npMessage, cx: &mut Context<'_>) {
+    match route {
+        ReplyRoute::Direct(router) => cx.deliver(router, message, Unknown::LookUp),
+        ReplyRoute::Tunnel { gateway, tunnel } => cx.deliver_to_tunnel(gateway, tunnel, &message),
+    }
+}
+
+fn accepted_as(origin: Origin) -> acceptance::Origin {
+    match origin {
+        Origin::Session(_) | Origin::Ourselves => acceptance::Origin::Session,
+        Origin::Garlic => acceptance::Origin::Garlic,
+    }
+}
+
+fn forget_floodfill(router: RouterHash, cx: &mut Context<'_>) {
+    let gone = LocalRouterMessage::FloodfillGone(router);
+    cx.send(Address::LocalRouter, Message::LocalRouter(gone));
+}
+
+fn stores<'a>(kind: RecordKind, cx: &'a mut Context<'_>) -> &'a mut StoreCounts {
+    match kind {
+        RecordKind::RouterInfo => &mut cx.counters.stores_router_info,
+        RecordKind::LeaseSet => &mut cx.counters.stores_lease_set,
+    }
+}
+
+fn lookups<'a>(kind: LookupKind, cx: &'a mut Context<'_>) -> &'a mut LookupCounts {
+    match kind {
+        LookupKind::Any | LookupKind::RouterInfo => &mut cx.counters.lookups_router_info,
+        LookupKind::LeaseSet => &mut cx.counters.lookups_lease_set,
+        LookupKind::Exploration => &mut cx.counters.lookups_exploration,
+    }
+}
+
+fn refuse(kind: RecordKind, reason: Drop, cx: &mut Context<'_>) {
+    stores(kind, cx).refused += 1;
+    cx.count_drop(reason);
+}
+
+fn reject(kind: RecordKind, rejection: Rejection, cx: &mut Context<'_>) {
+    match rejection {
+        Rejection::NotNewer { .. } => stores(kind, cx).known += 1,
+        Rejection::ForeignKey
+        | Rejection::Own
+        | Rejection::Future { .. }
+        | Rejection::Old { .. }
+        | Rejection::Expired { .. }
+        | Rejection::KeyExpired { .. }
+        | Rejection::FarExpiry { .. }
+        | Rejection::Unpublished
+        | Rejection::NoNetwork
+        | Rejection::OtherNetwork { .. }
+        | Rejection::NoVersion
+        | Rejection::NoAddress
+        | Rejection::NotFloodfill
+        | Rejection::Indirect => refuse(kind, Drop::StoreRefused, cx),
+    }
+}

@@ -1,0 +1,358 @@
+//! One NTCP2 session of this shard: a connection, its handshake, then its traffic.
+
+use std::sync::Arc;
+
+use super::contract::{Close, Context, TransportEffect};
+use super::counters::Drop;
+use super::message::Direction;
+use crate::base::id::{ConnectionId, RouterHash};
+use crate::base::limits::SESSION_IDLE_MAX;
+use crate::base::time::{Instant, Now};
+use crate::proto::ntcp2::{
+    ConfirmedError, CreatedError, Established, Event, Handshake, HandshakeError, Local, OnFailure,
+    ReplayFilter, RequestError, Session,
+};
+use crate::wire::i2np::I2npMessage;
+use crate::wire::ntcp2::{FloodRequest, TerminationReason};
+use crate::wire::router_address::Ntcp2Endpoint;
+use crate::wire::router_info::RouterInfo;
+use std::net::SocketAddr;
+
+/// Bytes given to the transport and not yet written at which a session stops making frames: its queue then holds
+/// messages, which can be dropped, instead of ciphertext, which cannot.
+const IN_FLIGHT_MAX: usize = 128 * 1024;
+
+/// A connection in one of its states.
+pub struct SessionActor {
+    connection: ConnectionId,
+    direction: Direction,
+    remote: Option<SocketAddr>,
+    phase: Phase,
+    in_flight: usize,
+    opened: Instant,
+}
+
+enum Phase {
+    Connecting(Box<Ntcp2Endpoint>),
+    Handshaking(Box<Handshake>),
+    /// Nothing that the peer sends is answered any more; after this many bytes, or at the deadline, the connection is reset.
+    Swallowing {
+        left: usize,
+        deadline: Instant,
+    },
+    Established {
+        session: Box<Session>,
+        peer: RouterHash,
+    },
+}
+
+/// What became of the bytes that a connection received.
+pub enum Progress {
+    /// Nothing to report.
+    Nothing,
+    /// The handshake is done.
+    Established(Box<Established>),
+    /// The connection has been told to end; forget it.
+    Ended,
+}
+
+impl SessionActor {
+    /// A connection that a peer opened: it speaks first.
+    pub fn accepted(connection: ConnectionId, remote: SocketAddr, cx: &Context<'_>) -> Self {
+        let handshake = Handshake::respond(&local(cx), cx.now);
+        Self {
+            connection,
+            direction: Direction::Inbound,
+            remote: Some(remote),
+            phase: Phase::Handshaking(Box::new(handshake)),
+            in_flight: 0,
+            opened: cx.now.instant,
+        }
+    }
+
+    /// A connection that we asked for.
+    pub fn dialling(connection: ConnectionId, endpoint: Ntcp2Endpoint, now: Now) -> Self {
+        Self {
+            connection,
+            direction: Direction::Outbound,
+            remote: Some(endpoint.address),
+            phase: Phase::Connecting(Box::new(endpoint)),
+            in_flight: 0,
+            opened: now.instant,
+        }
+    }
+
+    /// A session that another shard accepted for us.
+    pub fn adopted(connection: ConnectionId, session: Session, peer: RouterHash, now: Now) -> Self {
+        Self {
+            connection,
+            direction: Direction::Inbound,
+            remote: None,
+            phase: Phase::Established { session: Box::new(session), peer },
+            in_flight: 0,
+            opened: now.instant,
+        }
+    }
+
+    /// The transport connection.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// Who opened it.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The other end's address, where this shard saw it.
+    #[must_use]
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.remote
+    }
+
+    /// The router of an established session.
+    #[must_use]
+    pub fn peer(&self) -> Option<RouterHash> {
+        match &self.phase {
+            Phase::Established { peer, .. } => Some(*peer),
+            Phase::Connecting(_) | Phase::Handshaking(_) | Phase::Swallowing { .. } => None,
+        }
+    }
+
+    /// The router that we dial, or talk to.
+    #[must_use]
+    pub fn router(&self) -> Option<RouterHash> {
+        match &self.phase {
+            Phase::Connecting(endpoint) => Some(endpoint.router),
+            Phase::Handshaking(handshake) => handshake.peer(),
+            Phase::Swallowing { .. } => None,
+            Phase::Established { peer, .. } => Some(*peer),
+        }
+    }
+
+    /// The transport has connected: message 1 goes out.
+    pub fn handle_connected(&mut self, cx: &mut Context<'_>) -> Progress {
+        let Phase::Connecting(endpoint) = &self.phase else { return Progress::Nothing };
+        let keys = &cx.node.keys.ntcp2;
+        let router_info = cx.snapshot.router_info.bytes();
+        let local = Local { keys, network: cx.node.network, router_info };
+        match Handshake::initiate(&local, endpoint, cx.now, cx.rng) {
+            Ok(handshake) => {
+                self.phase = Phase::Handshaking(Box::new(handshake));
+                self.transmit_handshake(cx);
+                Progress::Nothing
+            }
+            Err(error) => self.fail_handshake(error, cx),
+        }
+    }
+
+    /// Bytes arrived. I2NP messages and RouterInfos go to `events`.
+    pub fn handle_bytes(
+        &mut self,
+        bytes: &mut [u8],
+        replay: &mut ReplayFilter,
+        events: &mut Vec<Event>,
+        cx: &mut Context<'_>,
+    ) -> Progress {
+        match &mut self.phase {
+            Phase::Connecting(_) => Progress::Nothing,
+            Phase::Handshaking(handshake) => {
+                let keys = &cx.node.keys.ntcp2;
+                let router_info = cx.snapshot.router_info.bytes();
+                let local = Local { keys, network: cx.node.network, router_info };
+                let outcome = handshake.handle_bytes(&local, bytes, cx.now, cx.rng, replay);
+                self.transmit_handshake(cx);
+                match outcome {
+                    Ok(()) => self.finish_handshake(),
+                    Err(error) => self.fail_handshake(error, cx),
+                }
+            }
+            Phase::Swallowing { left, .. } => {
+                if bytes.len() < *left {
+                    *left -= bytes.len();
+                    return Progress::Nothing;
+                }
+                self.close(Close::Reset, cx)
+            }
+            Phase::Established { session, .. } => {
+                // A Termination frame that says why is queued already.
+                if session.handle_bytes(bytes, cx.now, events).is_err() {
+                    cx.count_drop(Drop::SessionBroken);
+                    self.flush(cx);
+                    return self.close(Close::AfterFlush, cx);
+                }
+                Progress::Nothing
+            }
+        }
+    }
+
+    fn finish_handshake(&mut self) -> Progress {
+        let Phase::Handshaking(handshake) = &mut self.phase else { return Progress::Nothing };
+        match handshake.poll_established() {
+            Some(established) => Progress::Established(Box::new(established)),
+            None => Progress::Nothing,
+        }
+    }
+
+    /// Goes on as an established session on this shard.
+    pub fn establish(&mut self, session: Session, peer: RouterHash) {
+        self.phase = Phase::Established { session: Box::new(session), peer };
+    }
+
+    fn fail_handshake(&mut self, error: HandshakeError, cx: &mut Context<'_>) -> Progress {
+        cx.count_drop(drop_reason(error));
+        match error.verdict(cx.rng) {
+            OnFailure::ReadOn { bytes } => {
+                let deadline = match &self.phase {
+                    Phase::Handshaking(handshake) => handshake.deadline(),
+                    Phase::Connecting(_) | Phase::Swallowing { .. } | Phase::Established { .. } => {
+                        cx.now.instant
+                    }
+                };
+                self.phase = Phase::Swallowing { left: bytes, deadline };
+                Progress::Nothing
+            }
+            OnFailure::Close => self.close(Close::Reset, cx),
+            OnFailure::SendThenClose => self.close(Close::AfterFlush, cx),
+        }
+    }
+
+    fn transmit_handshake(&mut self, cx: &mut Context<'_>) {
+        let Phase::Handshaking(handshake) = &mut self.phase else { return };
+        while let Some(frame) = handshake.poll_transmit() {
+            self.in_flight += frame.len();
+            let send = TransportEffect::Send { connection: self.connection, bytes: frame.to_vec() };
+            cx.effects.transport.push_back(send);
+        }
+    }
+
+    /// Queues an I2NP message, or counts it where the peer does not keep up.
+    pub fn send(&mut self, message: &I2npMessage, cx: &mut Context<'_>) {
+        let Phase::Established { session, .. } = &mut self.phase else { return };
+        if session.queued_bytes() + message.body.len() > cx.node.limits.session_queue_bytes {
+            cx.count_drop(Drop::SessionQueueFull);
+            return;
+        }
+        cx.counters.messages_sent += 1;
+        session.queue_message(message);
+    }
+
+    /// Queues our RouterInfo for the peer to keep.
+    pub fn show_router_info(&mut self, info: &Arc<RouterInfo>) {
+        if let Phase::Established { session, .. } = &mut self.phase {
+            session.queue_router_info(info.bytes(), FloodRequest::NotRequested);
+        }
+    }
+
+    /// Says goodbye and ends the connection once that has left.
+    pub fn terminate(&mut self, reason: TerminationReason, cx: &mut Context<'_>) -> Progress {
+        if let Phase::Established { session, .. } = &mut self.phase {
+            session.queue_termination(reason);
+            self.in_flight = 0;
+            self.flush(cx);
+        }
+        self.close(Close::AfterFlush, cx)
+    }
+
+    /// Turns what is queued into frames, unless the transport still holds enough.
+    pub fn flush(&mut self, cx: &mut Context<'_>) {
+        let Phase::Established { session, .. } = &mut self.phase else { return };
+        if self.in_flight >= IN_FLIGHT_MAX || session.queued_bytes() == 0 {
+            return;
+        }
+        let mut bytes = Vec::new();
+        session.flush(cx.now, cx.rng, &mut bytes);
+        if !bytes.is_empty() {
+            self.in_flight += bytes.len();
+            let send = TransportEffect::Send { connection: self.connection, bytes };
+            cx.effects.transport.push_back(send);
+        }
+    }
+
+    /// The transport has written this many bytes. True when there is more to flush.
+    pub fn handle_sent(&mut self, bytes: usize) -> bool {
+        self.in_flight = self.in_flight.saturating_sub(bytes);
+        match &self.phase {
+            Phase::Established { session, .. } => session.queued_bytes() > 0,
+            Phase::Connecting(_) | Phase::Handshaking(_) | Phase::Swallowing { .. } => false,
+        }
+    }
+
+    /// When something must have happened.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        match &self.phase {
+            Phase::Connecting(_) => self.opened + CONNECT_MAX,
+            Phase::Handshaking(handshake) => handshake.deadline(),
+            Phase::Swallowing { deadline, .. } => *deadline,
+            Phase::Established { session, .. } => {
+                session.last_received().max(session.last_sent()) + SESSION_IDLE_MAX
+            }
+        }
+    }
+
+    /// Ends the connection if its deadline has passed.
+    pub fn handle_timeout(&mut self, cx: &mut Context<'_>) -> Progress {
+        if cx.now.instant < self.deadline() {
+            return Progress::Nothing;
+        }
+        match &self.phase {
+            Phase::Connecting(_) | Phase::Handshaking(_) => {
+                cx.count_drop(Drop::HandshakeTimeout);
+                self.close(Close::Reset, cx)
+            }
+            Phase::Swallowing { .. } => self.close(Close::Reset, cx),
+            Phase::Established { .. } => self.terminate(TerminationReason::IdleTimeout, cx),
+        }
+    }
+
+    fn close(&mut self, how: Close, cx: &mut Context<'_>) -> Progress {
+        let close = TransportEffect::Close { connection: self.connection, how };
+        cx.effects.transport.push_back(close);
+        Progress::Ended
+    }
+}
+
+/// Time for a TCP connection to come up.
+const CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(6);
+
+fn local<'a>(cx: &Context<'a>) -> Local<'a> {
+    Local {
+        keys: &cx.node.keys.ntcp2,
+        network: cx.node.network,
+        router_info: cx.snapshot.router_info.bytes(),
+    }
+}
+
+/// Every failure has one counter, so that a flood of one kind shows as what it is.
+fn drop_reason(error: HandshakeError) -> Drop {
+    match error {
+        HandshakeError::Dial(_) => Drop::RouterUnreachable,
+        HandshakeError::Request(RequestError::Replayed) => Drop::HandshakeReplayed,
+        HandshakeError::Request(RequestError::Network { .. })
+        | HandshakeError::Confirmed(ConfirmedError::Network { .. }) => Drop::HandshakeNetwork,
+        HandshakeError::Request(RequestError::ClockSkew(_))
+        | HandshakeError::Created(CreatedError::ClockSkew(_)) => Drop::HandshakeClockSkew,
+        HandshakeError::Confirmed(
+            ConfirmedError::NoRouterInfo
+            | ConfirmedError::RouterInfo(_)
+            | ConfirmedError::SignatureType
+            | ConfirmedError::Signature
+            | ConfirmedError::StaticKey
+            | ConfirmedError::Stale { .. }
+            | ConfirmedError::Future { .. }
+            | ConfirmedError::OwnIdentity,
+        ) => Drop::HandshakeRouterInfo,
+        HandshakeError::Confirmed(
+            ConfirmedError::Unauthentic
+            | ConfirmedError::WeakKey
+            | ConfirmedError::Blocks(_)
+            | ConfirmedError::UnexpectedBlock,
+        )
+        | HandshakeError::Request(_)
+        | HandshakeError::Created(_)
+        | HandshakeError::Over => Drop::HandshakeInvalid,
+    }
+}

@@ -1,0 +1,441 @@
+//! All sessions of one shard: finds the one for a connection or a router, and keeps their deadlines.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::address::Address;
+use super::contract::{Actor, Close, Context, TransportEffect};
+use super::counters::Drop;
+use super::message::{
+    Adoption, DialerMessage, Direction, FloodWish, Inbound, LocalRouterMessage, Message,
+    NetdbMessage, Origin, SessionMessage, Unknown,
+};
+use super::session::{Progress, SessionActor};
+use crate::base::id::{ConnectionId, ConnectionOrigin, RouterHash, ShardId};
+use crate::base::slab::{Slab, SlabKey};
+use crate::base::time::Instant;
+use crate::proto::ntcp2::{Established, Event, ReplayFilter};
+use crate::wire::i2np::I2npMessage;
+use crate::wire::ntcp2::{FloodRequest, TerminationReason};
+use crate::wire::router_address::Ntcp2Endpoint;
+use crate::wire::router_info::RouterInfo;
+
+/// Sessions that one router may have with us at once. Two, because when both sides dial each other at the same moment
+/// and each closed what it thinks the duplicate, none would be left.
+const SESSIONS_PER_ROUTER: usize = 2;
+
+/// The sessions of one shard.
+pub struct SessionTable {
+    sessions: Slab<SessionActor>,
+    by_connection: HashMap<ConnectionId, SlabKey>,
+    /// Established sessions, the newest last; that one takes what we send.
+    by_router: HashMap<RouterHash, Vec<SlabKey>>,
+    dialling: HashMap<RouterHash, SlabKey>,
+    deadlines: BinaryHeap<Reverse<(Instant, SlabKey)>>,
+    dirty: Vec<SlabKey>,
+    replay: ReplayFilter,
+    events: Vec<Event>,
+    dialled: u64,
+    reached: bool,
+}
+
+/// Counts of established sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionCounts {
+    /// Opened by peers.
+    pub inbound: usize,
+    /// Opened by us.
+    pub outbound: usize,
+}
+
+impl SessionTable {
+    /// A table with room for `capacity` connections.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            sessions: Slab::new(capacity),
+            by_connection: HashMap::new(),
+            by_router: HashMap::new(),
+            dialling: HashMap::new(),
+            deadlines: BinaryHeap::new(),
+            dirty: Vec::new(),
+            replay: ReplayFilter::new(),
+            events: Vec::new(),
+            dialled: 0,
+            reached: false,
+        }
+    }
+
+    /// How many sessions are established.
+    #[must_use]
+    pub fn counts(&self) -> SessionCounts {
+        let mut counts = SessionCounts::default();
+        for (_, session) in self.sessions.iter().filter(|(_, s)| s.peer().is_some()) {
+            match session.direction() {
+                Direction::Inbound => counts.inbound += 1,
+                Direction::Outbound => counts.outbound += 1,
+            }
+        }
+        counts
+    }
+
+    /// A peer connected.
+    pub fn handle_accepted(
+        &mut self,
+        connection: ConnectionId,
+        remote: SocketAddr,
+        cx: &mut Context<'_>,
+    ) {
+        let session = SessionActor::accepted(connection, remote, cx);
+        self.insert(session, cx);
+    }
+
+    /// A connection that we asked for is up.
+    pub fn handle_connected(&mut self, connection: ConnectionId, cx: &mut Context<'_>) {
+        let Some(key) = self.by_connection.get(&connection).copied() else { return };
+        let Some(session) = self.sessions.find_mut(key) else { return };
+        let progress = session.handle_connected(cx);
+        self.follow(key, progress, cx);
+    }
+
+    /// A connection that we asked for did not come up.
+    pub fn handle_connect_failed(&mut self, connection: ConnectionId, cx: &mut Context<'_>) {
+        self.handle_closed(connection, cx);
+    }
+
+    /// Bytes arrived.
+    pub fn handle_received(
+        &mut self,
+        connection: ConnectionId,
+        bytes: &mut [u8],
+        cx: &mut Context<'_>,
+    ) {
+        let Some(key) = self.by_connection.get(&connection).copied() else { return };
+        let Some(session) = self.sessions.find_mut(key) else { return };
+        let mut events = std::mem::take(&mut self.events);
+        let progress = session.handle_bytes(bytes, &mut self.replay, &mut events, cx);
+        let peer = session.peer();
+        self.follow(key, progress, cx);
+        if let Some(peer) = peer {
+            self.publish_events(key, peer, &mut events, cx);
+        }
+        events.clear();
+        self.events = events;
+    }
+
+    /// The transport has written bytes.
+    pub fn handle_sent(&mut self, connection: ConnectionId, bytes: usize) {
+        let Some(key) = self.by_connection.get(&connection).copied() else { return };
+        if self.sessions.find_mut(key).is_some_and(|session| session.handle_sent(bytes)) {
+            self.dirty.push(key);
+        }
+    }
+
+    /// A connection is gone.
+    pub fn handle_closed(&mut self, connection: ConnectionId, cx: &mut Context<'_>) {
+        if let Some(key) = self.by_connection.get(&connection).copied() {
+            self.forget(key, cx);
+        }
+    }
+
+    /// Our RouterInfo has changed: every peer is shown the new one.
+    pub fn show_router_info(&mut self, info: &Arc<RouterInfo>) {
+        let keys: Vec<SlabKey> = self.sessions.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(session) = self.sessions.find_mut(key)
+                && session.peer().is_some()
+            {
+                session.show_router_info(info);
+                self.dirty.push(key);
+            }
+        }
+    }
+
+    /// Says goodbye to all peers and ends every connection.
+    pub fn stop(&mut self, cx: &mut Context<'_>) {
+        let keys: Vec<SlabKey> = self.sessions.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(session) = self.sessions.find_mut(key) {
+                session.terminate(TerminationReason::RouterShutdown, cx);
+            }
+            self.forget(key, cx);
+        }
+    }
+
+    /// Seals what this turn queued.
+    pub fn flush(&mut self, cx: &mut Context<'_>) {
+        self.dirty.sort_unstable();
+        self.dirty.dedup();
+        for key in std::mem::take(&mut self.dirty) {
+            if let Some(session) = self.sessions.find_mut(key) {
+                session.flush(cx);
+            }
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        to: RouterHash,
+        message: I2npMessage,
+        unknown: Unknown,
+        cx: &mut Context<'_>,
+    ) {
+        let newest = self.by_router.get(&to).and_then(|keys| keys.last()).copied();
+        if let Some(key) = newest
+            && let Some(session) = self.sessions.find_mut(key)
+        {
+            session.send(&message, cx);
+            self.dirty.push(key);
+            return;
+        }
+        let hold = DialerMessage::Hold { to, message, unknown };
+        cx.send(Address::Here, Message::Dialer(hold));
+    }
+
+    fn dial(&mut self, endpoint: Ntcp2Endpoint, cx: &mut Context<'_>) {
+        let router = endpoint.router;
+        if self.by_router.contains_key(&router) {
+            cx.send(Address::Here, Message::Dialer(DialerMessage::Connected(router)));
+            return;
+        }
+        if self.dialling.contains_key(&router) {
+            return;
+        }
+        let connection = self.next_connection(cx.shard);
+        let address = endpoint.address;
+        let session = SessionActor::dialling(connection, endpoint, cx.now);
+        match self.insert(session, cx) {
+            Some(key) => {
+                self.dialling.insert(router, key);
+                let connect = TransportEffect::Connect { connection, address };
+                cx.effects.transport.push_back(connect);
+            }
+            None => cx.send(Address::Here, Message::Dialer(DialerMessage::Failed(router))),
+        }
+    }
+
+    fn next_connection(&mut self, shard: ShardId) -> ConnectionId {
+        self.dialled += 1;
+        ConnectionId::new(shard, ConnectionOrigin::Dialled, self.dialled)
+    }
+
+    fn adopt(&mut self, mut adoption: Adoption, cx: &mut Context<'_>) {
+        let peer = adoption.peer.hash();
+        let session = SessionActor::adopted(adoption.connection, adoption.session, peer, cx.now);
+        let Some(key) = self.insert(session, cx) else { return };
+        self.welcome(key, peer, cx);
+        let met = NetdbMessage::Met(adoption.peer);
+        cx.send(Address::Router(peer), Message::Netdb(met));
+        // The peer was told our RouterInfo by somebody; it may be an old one.
+        if let Some(session) = self.sessions.find_mut(key) {
+            session.show_router_info(&cx.snapshot.router_info);
+        }
+        if !adoption.unread.is_empty() {
+            self.handle_received(adoption.connection, &mut adoption.unread, cx);
+        }
+    }
+
+    fn insert(&mut self, session: SessionActor, cx: &mut Context<'_>) -> Option<SlabKey> {
+        let connection = session.connection();
+        let deadline = session.deadline();
+        match self.sessions.insert(session) {
+            Ok(key) => {
+                self.by_connection.insert(connection, key);
+                self.deadlines.push(Reverse((deadline, key)));
+                Some(key)
+            }
+            Err(_) => {
+                cx.count_drop(Drop::SessionsFull);
+                let close = TransportEffect::Close { connection, how: Close::Reset };
+                cx.effects.transport.push_back(close);
+                None
+            }
+        }
+    }
+
+    fn follow(&mut self, key: SlabKey, progress: Progress, cx: &mut Context<'_>) {
+        match progress {
+            Progress::Nothing => {}
+            Progress::Ended => self.forget(key, cx),
+            Progress::Established(established) => self.establish(key, *established, cx),
+        }
+    }
+
+    fn establish(&mut self, key: SlabKey, established: Established, cx: &mut Context<'_>) {
+        cx.counters.handshakes_done += 1;
+        let Established { peer, router_info, session, mut unread } = established;
+        let Some(actor) = self.sessions.find_mut(key) else { return };
+        match actor.direction() {
+            Direction::Outbound => {
+                let connection = actor.connection();
+                actor.establish(session, peer);
+                self.dialling.remove(&peer);
+                self.welcome(key, peer, cx);
+                if !unread.is_empty() {
+                    self.handle_received(connection, &mut unread, cx);
+                }
+            }
+            Direction::Inbound => {
+                let connection = actor.connection();
+                self.note_reach(key, cx);
+                let Some(info) = router_info else { return };
+                let adoption = Adoption { connection, session, peer: Arc::new(info), unread };
+                let message = Message::Session(SessionMessage::Adopt(Box::new(adoption)));
+                self.by_connection.remove(&connection);
+                self.sessions.remove(key);
+                let hand_over = TransportEffect::HandOver { connection, router: peer, message };
+                cx.effects.transport.push_back(hand_over);
+            }
+        }
+    }
+
+    fn note_reach(&mut self, key: SlabKey, cx: &mut Context<'_>) {
+        let remote = self.sessions.find(key).and_then(SessionActor::remote);
+        if let Some(remote) = remote
+            && !self.reached
+            && is_elsewhere(remote.ip(), cx.node.published.ip())
+        {
+            self.reached = true;
+            let reached = LocalRouterMessage::Reached;
+            cx.send(Address::LocalRouter, Message::LocalRouter(reached));
+        }
+    }
+
+    /// An established session takes its place; the dialler is told.
+    fn welcome(&mut self, key: SlabKey, router: RouterHash, cx: &mut Context<'_>) {
+        let sessions = self.by_router.entry(router).or_default();
+        sessions.push(key);
+        let oldest =
+            if sessions.len() > SESSIONS_PER_ROUTER { sessions.first().copied() } else { None };
+        if let Some(oldest) = oldest {
+            if let Some(session) = self.sessions.find_mut(oldest) {
+                session.terminate(TerminationReason::Normal, cx);
+            }
+            self.forget(oldest, cx);
+        }
+        self.dirty.push(key);
+        cx.send(Address::Here, Message::Dialer(DialerMessage::Connected(router)));
+    }
+
+    fn publish_events(
+        &mut self,
+        key: SlabKey,
+        peer: RouterHash,
+        events: &mut Vec<Event>,
+        cx: &mut Context<'_>,
+    ) {
+        for event in events.drain(..) {
+            match event {
+                Event::Message(message) => {
+                    cx.counters.messages_received += 1;
+                    let inbound = Inbound { origin: Origin::Session(peer), message };
+                    cx.send(Address::Here, Message::Inbound(inbound));
+                }
+                Event::RouterInfo { info, flood } => show_to_netdb(peer, info, flood, cx),
+                Event::Terminated(_) => {
+                    if let Some(session) = self.sessions.find(key) {
+                        let connection = session.connection();
+                        let close = TransportEffect::Close { connection, how: Close::AfterFlush };
+                        cx.effects.transport.push_back(close);
+                    }
+                    self.forget(key, cx);
+                }
+                Event::ClockSkew { .. } => {
+                    cx.count_drop(Drop::HandshakeClockSkew);
+                    if let Some(session) = self.sessions.find_mut(key) {
+                        session.terminate(TerminationReason::ClockSkew, cx);
+                    }
+                    self.forget(key, cx);
+                }
+            }
+        }
+    }
+
+    /// Drops every trace of a connection.
+    fn forget(&mut self, key: SlabKey, cx: &mut Context<'_>) {
+        let Some(session) = self.sessions.remove(key) else { return };
+        self.by_connection.remove(&session.connection());
+        let Some(router) = session.router() else {
+            self.forget_dial(key, cx);
+            return;
+        };
+        if let Some(keys) = self.by_router.get_mut(&router) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.by_router.remove(&router);
+            }
+        }
+        self.forget_dial(key, cx);
+    }
+
+    fn forget_dial(&mut self, key: SlabKey, cx: &mut Context<'_>) {
+        let router = self.dialling.iter().find(|(_, k)| **k == key).map(|(router, _)| *router);
+        if let Some(router) = router {
+            self.dialling.remove(&router);
+            cx.send(Address::Here, Message::Dialer(DialerMessage::Failed(router)));
+        }
+    }
+}
+
+impl Actor for SessionTable {
+    type Message = SessionMessage;
+
+    fn handle(&mut self, message: SessionMessage, cx: &mut Context<'_>) {
+        match message {
+            SessionMessage::Deliver { to, message, unknown } => {
+                self.deliver(to, message, unknown, cx);
+            }
+            SessionMessage::Dial(endpoint) => self.dial(endpoint, cx),
+            SessionMessage::Adopt(adoption) => self.adopt(*adoption, cx),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        while let Some(Reverse((deadline, key))) = self.deadlines.peek().copied() {
+            if deadline > cx.now.instant {
+                break;
+            }
+            self.deadlines.pop();
+            let Some(session) = self.sessions.find_mut(key) else { continue };
+            let progress = session.handle_timeout(cx);
+            self.follow(key, progress, cx);
+            // A session that lives on has moved its deadline meanwhile.
+            if let Some(session) = self.sessions.find(key) {
+                self.deadlines.push(Reverse((session.deadline(), key)));
+            }
+        }
+    }
+}
+
+fn show_to_netdb(from: RouterHash, info: Vec<u8>, flood: FloodRequest, cx: &mut Context<'_>) {
+    let Ok(unverified) = RouterInfo::parse(&info) else {
+        cx.count_drop(Drop::Malformed);
+        return;
+    };
+    let flood = match flood {
+        FloodRequest::Requested => FloodWish::Flood,
+        FloodRequest::NotRequested => FloodWish::Keep,
+    };
+    let router = unverified.peek().hash();
+    let shown = NetdbMessage::Shown { from, key: router.into(), info, flood };
+    cx.send(Address::Router(router), Message::Netdb(shown));
+}
+
+/// Whether an address lies in another /16 (IPv6: another /32) than ours: a router there proves that we can be reached.
+fn is_elsewhere(theirs: IpAddr, ours: IpAddr) -> bool {
+    match (theirs, ours) {
+        (IpAddr::V4(theirs), IpAddr::V4(ours)) => {
+            theirs.octets().first_chunk::<2>() != ours.octets().first_chunk::<2>()
+        }
+        (IpAddr::V6(theirs), IpAddr::V6(ours)) => {
+            theirs.octets().first_chunk::<4>() != ours.octets().first_chunk::<4>()
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}

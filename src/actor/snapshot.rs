@@ -1,0 +1,17 @@
+//! The read-mostly view of the router that every shard holds: our own RouterInfo and who the floodfills are.
+//!
+//! The shard that owns our RouterInfo makes a new snapshot when one of them changes and sends it to all.
+
+use std::sync::Arc;
+
+use crate::base::id::RouterHash;
+use crate::wire::router_info::RouterInfo;
+
+/// What all shards agree on, as of one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Our RouterInfo, signed.
+    pub router_info: Arc<RouterInfo>,
+    /// Every floodfill whose RouterInfo we hold, ourselves excluded, in the order of their hashes.
+    pub floodfills: Arc<[RouterHash]>,
+}

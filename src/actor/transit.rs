@@ -1,0 +1,335 @@
+//! Every transit tunnel of this shard, in all three roles.
+//!
+//! A tunnel message is checked when it arrives and then waits for the turn's layer batch ([`TransitTunnels::run_layers`]), so
+//! that the kernel sees many messages at once.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::contract::{Actor, Context};
+use super::counters::Drop;
+use super::message::{OpenedBuild, Origin, TransitMessage, Unknown};
+use crate::base::frame::Frame;
+use crate::base::id::TunnelId;
+use crate::base::limits::{MESSAGE_LATE_MAX, TRANSIT_LIFE, TUNNEL_DATA_SIZE};
+use crate::base::rng::ShardRng;
+use crate::base::time::Instant;
+use crate::crypto::layer::{self, LayerJob};
+use crate::proto::garlic::tagged_reply;
+use crate::proto::tunnel::admission::{self, Load};
+use crate::proto::tunnel::build_reply::seal_reply;
+use crate::proto::tunnel::build_request::{STATUS_ACCEPTED, STATUS_REFUSED};
+use crate::proto::tunnel::hop::{NextHop, TransitDrop};
+use crate::proto::tunnel::inbound_gateway::{GatewayDrop, InboundGateway};
+use crate::proto::tunnel::iv_filter::IvFilter;
+use crate::proto::tunnel::outbound_endpoint::OutboundEndpoint;
+use crate::proto::tunnel::participant::Participant;
+use crate::proto::tunnel::reassembler::{
+    Delivered, Reassembled, ReassemblyError, ReassemblyLimits,
+};
+use crate::wire::build_record::HopRole;
+use crate::wire::delivery::Delivery;
+use crate::wire::i2np::MessageType;
+use crate::wire::i2np::tunnel_build::{BuildMessage, RecordSize};
+use crate::wire::i2np::tunnel_data::{TUNNEL_LAYER_SIZE, TunnelData};
+
+/// The transit tunnels of one shard.
+pub struct TransitTunnels {
+    tunnels: HashMap<TunnelId, Tunnel>,
+    /// All tunnels live equally long, so the order of their builds is the order of their ends.
+    ends: VecDeque<(Instant, TunnelId)>,
+    seen: IvFilter,
+    /// Gateways that were fed since the last layer batch.
+    fed: Vec<TunnelId>,
+    waiting: Vec<(TunnelId, Frame)>,
+    payloads: Vec<[u8; TUNNEL_LAYER_SIZE]>,
+    reassembled: Reassembled,
+}
+
+enum Tunnel {
+    Participant(Participant),
+    Gateway(Box<InboundGateway>),
+    Endpoint(Box<OutboundEndpoint>),
+}
+
+/// How many tunnels of each role there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransitCounts {
+    /// Middle hops.
+    pub participants: usize,
+    /// Inbound gateways.
+    pub gateways: usize,
+    /// Outbound endpoints.
+    pub endpoints: usize,
+}
+
+impl TransitTunnels {
+    /// No tunnels yet.
+    #[must_use]
+    pub fn new(replay_slots: usize, rng: &mut ShardRng) -> Self {
+        Self {
+            tunnels: HashMap::new(),
+            ends: VecDeque::new(),
+            seen: IvFilter::new(replay_slots, rng),
+            fed: Vec::new(),
+            waiting: Vec::new(),
+            payloads: Vec::new(),
+            reassembled: Reassembled::default(),
+        }
+    }
+
+    /// Tunnels by role.
+    #[must_use]
+    pub fn counts(&self) -> TransitCounts {
+        let mut counts = TransitCounts::default();
+        for tunnel in self.tunnels.values() {
+            match tunnel {
+                Tunnel::Participant(_) => counts.participants += 1,
+                Tunnel::Gateway(_) => counts.gateways += 1,
+                Tunnel::Endpoint(_) => counts.endpoints += 1,
+            }
+        }
+        counts
+    }
+
+    fn data(&mut self, origin: Origin, mut body: Frame, cx: &mut Context<'_>) {
+        let Ok(data) = TunnelData::parse(&mut body) else {
+            cx.count_drop(Drop::Malformed);
+            return;
+        };
+        let id = data.tunnel();
+        let Some(from) = origin.peer() else {
+            cx.count_drop(Drop::TunnelWrongHop);
+            return;
+        };
+        let now = cx.now.instant;
+        let checked = match self.tunnels.get(&id) {
+            Some(Tunnel::Participant(hop)) => hop.check(&from, &data, &mut self.seen, now),
+            Some(Tunnel::Endpoint(hop)) => hop.check(&from, &data, &mut self.seen, now),
+            // A gateway is fed by TunnelGateway messages only.
+            Some(Tunnel::Gateway(_)) | None => {
+                cx.count_drop(Drop::TunnelUnknown);
+                return;
+            }
+        };
+        match checked {
+            Ok(()) => {}
+            Err(TransitDrop::WrongPrevious) => return cx.count_drop(Drop::TunnelWrongHop),
+            Err(TransitDrop::Replayed) => return cx.count_drop(Drop::TunnelReplayed),
+        }
+        self.waiting.push((id, body));
+    }
+
+    fn gateway(&mut self, id: TunnelId, inner: &[u8], cx: &mut Context<'_>) {
+        let Some(Tunnel::Gateway(gateway)) = self.tunnels.get_mut(&id) else {
+            cx.count_drop(Drop::TunnelUnknown);
+            return;
+        };
+        let mut payloads = std::mem::take(&mut self.payloads);
+        match gateway.handle_message(inner, cx.now.unix, cx.rng, &mut payloads) {
+            Ok(()) => self.fed.push(id),
+            Err(GatewayDrop::Expired { .. }) => cx.count_drop(Drop::Expired),
+            Err(GatewayDrop::Ahead { .. }) => cx.count_drop(Drop::FarFuture),
+            Err(GatewayDrop::Malformed(_) | GatewayDrop::TooLarge(_)) => {
+                cx.count_drop(Drop::Malformed);
+            }
+        }
+        self.await_layer(id, payloads);
+    }
+
+    /// Puts payloads that a gateway made where the next layer batch finds them.
+    fn await_layer(&mut self, id: TunnelId, mut payloads: Vec<[u8; TUNNEL_LAYER_SIZE]>) {
+        for payload in payloads.drain(..) {
+            let mut frame = Frame::with_capacity(TUNNEL_DATA_SIZE);
+            frame.append(&id.to_wire());
+            frame.append(&payload);
+            self.waiting.push((id, frame));
+        }
+        self.payloads = payloads;
+    }
+
+    /// Closes what the gateways were filling, several small messages to one tunnel message.
+    fn drain_gateways(&mut self, cx: &mut Context<'_>) {
+        let mut fed = std::mem::take(&mut self.fed);
+        fed.sort_unstable();
+        fed.dedup();
+        for id in fed.drain(..) {
+            let Some(Tunnel::Gateway(gateway)) = self.tunnels.get_mut(&id) else { continue };
+            let mut payloads = std::mem::take(&mut self.payloads);
+            gateway.flush(cx.rng, &mut payloads);
+            self.await_layer(id, payloads);
+        }
+        self.fed = fed;
+    }
+
+    /// Whether tunnel messages wait for the layer kernel.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty() || !self.fed.is_empty()
+    }
+
+    /// Puts this turn's tunnel messages through the layer kernel, all in one batch, and sends them on.
+    pub fn run_layers(&mut self, cx: &mut Context<'_>) {
+        self.drain_gateways(cx);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut jobs = Vec::with_capacity(waiting.len());
+        for (id, frame) in &mut waiting {
+            let keys = match self.tunnels.get(id) {
+                Some(Tunnel::Participant(participant)) => &participant.keys,
+                Some(Tunnel::Gateway(gateway)) => &gateway.keys,
+                Some(Tunnel::Endpoint(endpoint)) => &endpoint.keys,
+                None => continue,
+            };
+            if let Some(data) = frame.get_mut(4..).and_then(|d| d.first_chunk_mut()) {
+                jobs.push(LayerJob { keys, data });
+            }
+        }
+        if !jobs.is_empty() {
+            cx.counters.layer_batches += 1;
+            cx.counters.layer_messages += u64::try_from(jobs.len()).unwrap_or(0);
+            layer::encrypt_batch(cx.node.kernel, &mut jobs);
+        }
+        drop(jobs);
+        for (id, frame) in waiting.drain(..) {
+            self.send_on(id, frame, cx);
+        }
+        self.waiting = waiting;
+    }
+
+    fn send_on(&mut self, id: TunnelId, mut frame: Frame, cx: &mut Context<'_>) {
+        cx.counters.transit_messages += 1;
+        cx.counters.transit_bytes += u64::try_from(frame.len()).unwrap_or(0);
+        let next = match self.tunnels.get_mut(&id) {
+            Some(Tunnel::Participant(participant)) => participant.next,
+            Some(Tunnel::Gateway(gateway)) => gateway.next,
+            Some(Tunnel::Endpoint(endpoint)) => {
+                if let Some(payload) = frame.get(4..).and_then(|data| data.first_chunk()) {
+                    endpoint.handle_payload(payload, cx.now.instant, &mut self.reassembled);
+                }
+                return deliver_all(&mut self.reassembled, cx);
+            }
+            None => return,
+        };
+        if let Some(head) = frame.first_chunk_mut::<4>() {
+            *head = next.tunnel.to_wire();
+        }
+        let message = cx.message(MessageType::TunnelData, frame);
+        cx.deliver(next.router, message, Unknown::LookUp);
+    }
+
+    fn install(&mut self, build: OpenedBuild, cx: &mut Context<'_>) {
+        let OpenedBuild { previous, mut body, slot, opened, refusal } = build;
+        let request = &opened.request;
+        let load = Load {
+            transit_tunnels: self.tunnels.len(),
+            limit: cx.node.limits.transit_tunnels,
+            ..Load::default()
+        };
+        let taken = self.tunnels.contains_key(&request.receive_tunnel);
+        let status = match refusal {
+            Some(status) => status,
+            None if taken => STATUS_REFUSED,
+            None => admission::decide(&load).status(),
+        };
+        let Ok(mut message) = BuildMessage::parse(&mut body, RecordSize::Short) else { return };
+        seal_reply(&mut message, slot, &opened, status);
+
+        let role = request.role;
+        let receive = request.receive_tunnel;
+        let next = NextHop { router: request.next_hop, tunnel: request.next_tunnel };
+        let next_message = request.next_message;
+        let garlic = opened.garlic;
+        if status == STATUS_ACCEPTED {
+            cx.counters.builds_accepted += 1;
+            let keys = opened.keys;
+            let tunnel = match (role, previous) {
+                (HopRole::InboundGateway, _) => {
+                    Tunnel::Gateway(Box::new(InboundGateway::new(keys, next)))
+                }
+                (HopRole::Participant, Some(previous)) => {
+                    Tunnel::Participant(Participant { keys, next, previous })
+                }
+                (HopRole::OutboundEndpoint, Some(previous)) => Tunnel::Endpoint(Box::new(
+                    OutboundEndpoint::new(keys, previous, ReassemblyLimits::default()),
+                )),
+                (HopRole::Participant | HopRole::OutboundEndpoint, None) => return,
+            };
+            // Installed before anything is forwarded, so that its first message cannot overtake it.
+            self.tunnels.insert(receive, tunnel);
+            self.ends.push_back((cx.now.instant + TRANSIT_LIFE, receive));
+        } else {
+            cx.counters.builds_refused += 1;
+        }
+        match role {
+            HopRole::Participant | HopRole::InboundGateway => {
+                let mut forward = cx.message(MessageType::ShortTunnelBuild, body);
+                forward.id = next_message;
+                cx.deliver(next.router, forward, Unknown::LookUp);
+            }
+            HopRole::OutboundEndpoint => {
+                let mut reply = cx.message(MessageType::OutboundTunnelBuildReply, body);
+                reply.id = next_message;
+                let Some(garlic) = garlic else { return };
+                let sealed = tagged_reply::seal(&garlic.key, garlic.tag, &reply);
+                let wrapped = cx.message(MessageType::Garlic, sealed);
+                cx.deliver_to_tunnel(next.router, next.tunnel, &wrapped);
+            }
+        }
+    }
+}
+
+fn deliver_all(reassembled: &mut Reassembled, cx: &mut Context<'_>) {
+    for error in reassembled.dropped.drain(..) {
+        cx.count_drop(match error {
+            ReassemblyError::LocalRefused => Drop::TunnelDeliveryLocal,
+            ReassemblyError::Malformed(_)
+            | ReassemblyError::Repeated { .. }
+            | ReassemblyError::Overlapping { .. }
+            | ReassemblyError::PastEnd { .. }
+            | ReassemblyError::TooLarge { .. }
+            | ReassemblyError::CrowdedOut { .. }
+            | ReassemblyError::TimedOut { .. } => Drop::TunnelContent,
+        });
+    }
+    for delivered in reassembled.delivered.drain(..) {
+        deliver(delivered, cx);
+    }
+}
+
+fn deliver(delivered: Delivered, cx: &mut Context<'_>) {
+    let Delivered { delivery, message } = delivered;
+    if cx.now.unix.since(message.expiration) > MESSAGE_LATE_MAX {
+        cx.count_drop(Drop::Expired);
+        return;
+    }
+    match delivery {
+        Delivery::Local => cx.count_drop(Drop::TunnelDeliveryLocal),
+        Delivery::Router(to) => cx.deliver(to, message, Unknown::LookUp),
+        Delivery::Tunnel { gateway, tunnel } => cx.deliver_to_tunnel(gateway, tunnel, &message),
+    }
+}
+
+impl Actor for TransitTunnels {
+    type Message = TransitMessage;
+
+    fn handle(&mut self, message: TransitMessage, cx: &mut Context<'_>) {
+        match message {
+            TransitMessage::Data { origin, body } => self.data(origin, body, cx),
+            TransitMessage::Gateway { tunnel, inner } => self.gateway(tunnel, &inner, cx),
+            TransitMessage::Install(build) => self.install(*build, cx),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.ends.front().map(|(end, _)| *end)
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        while let Some((end, id)) = self.ends.front().copied() {
+            if end > cx.now.instant {
+                break;
+            }
+            self.ends.pop_front();
+            self.tunnels.remove(&id);
+        }
+    }
+}

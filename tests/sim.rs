@@ -1,0 +1,232 @@
+//! The router's own shards in a simulated world: many routers, one thread, virtual time, one seed.
+//!
+//! The shards run here exactly as on their cores; only sockets, queues and clocks are made up. A failure prints the seed
+//! of its world.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; outside of #[test] functions clippy cannot tell"
+)]
+
+#[path = "sim/world.rs"]
+mod world;
+
+#[path = "sim/tunnels.rs"]
+mod tunnels;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use floodway::actor::node::{NodeConfig, PlacementSecret, ShardLimits};
+use floodway::base::rng::ShardRng;
+use floodway::base::time::UnixTime;
+use floodway::crypto::layer::Kernel;
+use floodway::proto::local::RouterKeys;
+use floodway::wire::i2np::MessageType;
+use floodway::wire::i2np::delivery_status::DeliveryStatus;
+use floodway::wire::router_info::RouterInfo;
+use loadtest::played::Role;
+use world::{EPOCH, World};
+
+const NETWORK: u8 = 99;
+
+fn address(n: u8) -> SocketAddr {
+    SocketAddr::from(([51, 100 + n, 0, 1], 15_000 + u16::from(n)))
+}
+
+fn config(world: &mut World, n: u8, shards: u16, floodfill: bool) -> Arc<NodeConfig> {
+    let mut rng = ShardRng::from_seed(world.rng().bytes());
+    let mut limits = ShardLimits::share_of(shards);
+    limits.build_replay_slots = 1 << 12;
+    limits.garlic_replay_slots = 1 << 12;
+    limits.iv_replay_slots = 1 << 14;
+    Arc::new(NodeConfig {
+        keys: RouterKeys::generate(&mut rng),
+        network: NETWORK,
+        published: address(n),
+        floodfill,
+        allow_private: true,
+        bandwidth_class: 'X',
+        shards,
+        placement: PlacementSecret(rng.bytes()),
+        kernel: Kernel::detect(),
+        limits,
+        started: EPOCH,
+        first_dials: 8,
+    })
+}
+
+fn role(n: u8, capabilities: &str) -> Role {
+    Role { network: NETWORK, address: address(n), capabilities: capabilities.to_owned() }
+}
+
+/// Two Floodways of `shards` shards that know each other, and a played router that both know.
+struct Trio {
+    world: World,
+    first: usize,
+    second: usize,
+    player: usize,
+}
+
+fn trio(seed: u64, shards: u16) -> Trio {
+    let mut world = World::new(seed);
+    let player = world.add_played(role(9, "OR"));
+    let player_info = Arc::clone(&world.played[player].router.info);
+    let first_config = config(&mut world, 1, shards, true);
+    let first = world.add_node(first_config, &[Arc::clone(&player_info)]);
+    let first_info = Arc::clone(&world.nodes[first].shards[0].snapshot().router_info);
+    let second_config = config(&mut world, 2, shards, true);
+    let second = world.add_node(second_config, &[player_info, first_info]);
+    world.run_for(Duration::from_secs(2));
+    Trio { world, first, second, player }
+}
+
+impl Trio {
+    fn info(&self, node: usize) -> Arc<RouterInfo> {
+        Arc::clone(&self.world.nodes[node].shards[0].snapshot().router_info)
+    }
+
+    fn connect(&mut self, node: usize) {
+        let info = self.info(node);
+        let endpoint = info.ntcp2_endpoint().unwrap();
+        if !self.world.is_connected(self.player, info.hash()) {
+            self.world.dial(self.player, &endpoint);
+            self.world.run_for(Duration::from_secs(2));
+        }
+        assert!(self.world.is_connected(self.player, info.hash()));
+    }
+}
+
+#[test]
+fn routers_meet_and_show_each_other_their_router_infos() {
+    for shards in [1, 2, 3] {
+        let trio = trio(1, shards);
+        let sessions = |node| {
+            trio.world.metric(node, "sessions", "inbound")
+                + trio.world.metric(node, "sessions", "outbound")
+        };
+        // Each with the other and with the played router.
+        assert!(sessions(trio.first) >= 2, "{}", sessions(trio.first));
+        assert!(sessions(trio.second) >= 2, "{}", sessions(trio.second));
+        assert_eq!(trio.world.metric(trio.first, "netdb_records", "router_info"), 2);
+        assert_eq!(trio.world.metric(trio.second, "netdb_records", "router_info"), 2);
+    }
+}
+
+#[test]
+fn a_tunnel_over_both_passes_data_and_the_same_seed_gives_the_same_trace() {
+    let traces: Vec<_> = [7, 7, 8]
+        .into_iter()
+        .map(|seed| {
+            let mut trio = trio(seed, 2);
+            let first = trio.first;
+            trio.connect(first);
+            let path = [trio.info(trio.first), trio.info(trio.second)];
+            let mut tunnel = tunnels::build_outbound(&mut trio.world, trio.player, &path);
+            for n in 0..50u32 {
+                tunnel.send_numbered(&mut trio.world, n, 1 + 60 * usize::try_from(n).unwrap());
+                trio.world.run_for(Duration::from_millis(20));
+            }
+            trio.world.run_for(Duration::from_secs(3));
+            assert_eq!(tunnel.received_numbers(&trio.world), (0..50).collect::<Vec<_>>());
+            assert_eq!(trio.world.metric(trio.first, "transit_tunnels", "participant"), 1);
+            assert_eq!(trio.world.metric(trio.second, "transit_tunnels", "endpoint"), 1);
+            trio.world.trace()
+        })
+        .collect();
+    assert_eq!(traces[0], traces[1]);
+    assert_ne!(traces[0], traces[2]);
+}
+
+#[test]
+fn an_inbound_tunnel_over_both_passes_data() {
+    let mut trio = trio(11, 2);
+    let first = trio.first;
+    trio.connect(first);
+    let path = [trio.info(trio.first), trio.info(trio.second)];
+    let mut tunnel = tunnels::build_inbound(&mut trio.world, trio.player, &path);
+    for n in 0..50u32 {
+        tunnel.send_numbered(&mut trio.world, n, 1 + 60 * usize::try_from(n).unwrap());
+        trio.world.run_for(Duration::from_millis(20));
+    }
+    trio.world.run_for(Duration::from_secs(3));
+    assert_eq!(tunnel.received_numbers(&trio.world), (0..50).collect::<Vec<_>>());
+    assert_eq!(trio.world.metric(trio.first, "transit_tunnels", "gateway"), 1);
+    assert_eq!(trio.world.metric(trio.second, "transit_tunnels", "participant"), 1);
+}
+
+#[test]
+fn tunnels_live_for_600_seconds_and_are_gone_after_660() {
+    let mut trio = trio(3, 2);
+    let first = trio.first;
+    trio.connect(first);
+    let path = [trio.info(trio.first), trio.info(trio.second)];
+    let mut tunnel = tunnels::build_outbound(&mut trio.world, trio.player, &path);
+    let live = |trio: &Trio, node, role| trio.world.metric(node, "transit_tunnels", role);
+    // Traffic every minute keeps the sessions up.
+    for minute in 0..10u32 {
+        trio.world.run_for(Duration::from_secs(60));
+        tunnel.send_numbered(&mut trio.world, minute, 100);
+        trio.world.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(tunnel.received_numbers(&trio.world), (0..10).collect::<Vec<_>>());
+    assert_eq!(live(&trio, trio.first, "participant"), 1);
+    assert_eq!(live(&trio, trio.second, "endpoint"), 1);
+    trio.world.run_for(Duration::from_secs(52));
+    assert_eq!(live(&trio, trio.first, "participant"), 0);
+    assert_eq!(live(&trio, trio.second, "endpoint"), 0);
+    tunnel.send_numbered(&mut trio.world, 99, 100);
+    trio.world.run_for(Duration::from_secs(2));
+    assert!(!tunnel.received_numbers(&trio.world).contains(&99));
+    assert_eq!(trio.world.metric(trio.first, "drops_total", "tunnel_unknown"), 1);
+}
+
+#[test]
+fn we_are_republished_within_30_minutes() {
+    let mut world = World::new(5);
+    let floodfill = config(&mut world, 1, 1, true);
+    let floodfill = world.add_node(floodfill, &[]);
+    let floodfill_info = Arc::clone(&world.nodes[floodfill].shards[0].snapshot().router_info);
+    let router = config(&mut world, 2, 2, false);
+    let hash = router.hash();
+    let router = world.add_node(router, &[floodfill_info]);
+    let mut seen: Vec<UnixTime> = Vec::new();
+    for _ in 0..90 * 4 {
+        world.run_for(Duration::from_secs(15));
+        let published = RouterInfo::parse(world.nodes[router].router_info.as_ref().unwrap())
+            .unwrap()
+            .verify()
+            .unwrap()
+            .published();
+        if seen.last() != Some(&published) {
+            seen.push(published);
+        }
+    }
+    assert!(seen.len() >= 4, "{seen:?}");
+    for pair in seen.windows(2) {
+        assert!(pair[1].since(pair[0]) < Duration::from_secs(30 * 60), "{seen:?}");
+    }
+    assert!(world.metric(router, "publications_confirmed_total", "") >= 3);
+    assert_eq!(hash, world.nodes[router].config.hash());
+}
+
+#[test]
+fn a_message_for_an_unknown_router_is_dropped_and_counted_within_its_time() {
+    let mut trio = trio(21, 2);
+    let first = trio.first;
+    trio.connect(first);
+    let path = [trio.info(trio.first)];
+    let mut tunnel = tunnels::build_outbound(&mut trio.world, trio.player, &path);
+    let stranger = floodway::base::id::RouterHash([0xee; 32]);
+    let now = trio.world.now();
+    let status = DeliveryStatus { id: floodway::base::id::MessageId(1), timestamp: now.unix };
+    let message = trio.world.played[trio.player].router.message(
+        MessageType::DeliveryStatus,
+        status.write(),
+        now,
+    );
+    tunnel.send_to(&mut trio.world, stranger, &message);
+    trio.world.run_for(Duration::from_secs(7));
+    assert_eq!(trio.world.metric(trio.first, "drops_total", "router_unknown"), 1);
+}
