@@ -22,6 +22,10 @@ def b32(data):
     return base64.b32encode(data).decode().lower().rstrip("=")
 
 
+def unb32(text):
+    return base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+
+
 def identity_length(buf):
     if len(buf) < 387:
         raise ValueError("too short for an identity")

@@ -1,0 +1,20 @@
+"""Java I2P uses Floodway as a hop."""
+
+NETWORK = ["--i2pd-mid", 2, "--java", 1]
+
+
+def test_java_lists_us_as_a_hop(net, floodway):
+    """Its tunnels are new after its restart; within five minutes one of them has us."""
+    java = net.of_kind("java")
+    net.expect("session", floodway.hash, net.of_kind("i2pd-mid"), timeout=60)
+    net.seed(floodway.router_info, restart=False)
+    net.restart(*java)
+    net.expect("hop", floodway.hash, java, timeout=300)
+    assert floodway.metrics().total("transit_tunnels") > 0, "no transit tunnels are counted"
+
+
+test_java_lists_us_as_a_hop.seconds = 400
+
+
+def test_java_has_a_session_with_us(net, floodway):
+    net.expect("ntcp2", floodway.hash, net.of_kind("java"), timeout=60)

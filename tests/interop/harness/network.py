@@ -1,0 +1,179 @@
+"""A private network of real routers, driven through testnet.py."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .floodway import Floodway, StandIn
+
+PROGRAM = Path(__file__).resolve().parent.parent / "testnet.py"
+TOP = PROGRAM.parent.parent.parent
+
+
+class Network:
+    """One network, from its start to its end. `arguments` are those of `testnet.py up`."""
+
+    def __init__(self, directory, arguments, settings):
+        self.dir = Path(directory)
+        self.arguments = list(arguments)
+        self.settings = settings
+        self.peers = []
+        self.routers = []
+        self.up_done = False
+
+    # ---- start and end
+
+    def start(self):
+        if (self.dir / "net.json").exists():
+            self.command("down", self.dir, "--purge", timeout=60)
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.dir.parent.mkdir(parents=True, exist_ok=True)
+        self.up_done = True
+        up = self.command("up", "--dir", self.dir, *self.arguments, timeout=240, check=False)
+        if up.returncode not in (0, 3) or not up.stdout:
+            raise AssertionError(f"the network does not start: {up.stderr[-2000:]}")
+        self.peers = json.loads(up.stdout)["peers"]
+
+    def stop(self, purge):
+        """Ends all that belongs to the network; problems are raised when all is done."""
+        problems = []
+        for router in self.routers:
+            try:
+                router.stop()
+            except AssertionError as problem:
+                problems.append(str(problem))
+        self.routers = []
+        if self.up_done:
+            down = self.command("down", self.dir, *(["--purge"] if purge else []),
+                                timeout=60, check=False)
+            if down.returncode:
+                problems.append(f"the network does not end: {down.stdout}{down.stderr}")
+        if problems:
+            raise AssertionError("\n".join(problems))
+
+    # ---- commands
+
+    def command(self, *arguments, timeout=120, check=True):
+        command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except BaseException as reason:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            if isinstance(reason, subprocess.TimeoutExpired):
+                raise AssertionError(f"testnet {arguments[0]}: no end after {timeout} s") from None
+            raise
+        done = subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+        if check and done.returncode:
+            raise AssertionError(f"testnet {' '.join(map(str, arguments))}: exit "
+                                 f"{done.returncode}\n{stdout[-3000:]}{stderr[-2000:]}")
+        return done
+
+    def inside(self, slot, *command, timeout=30):
+        """Runs a command at a place in the network; its output."""
+        return self.command("exec", self.dir, "--slot", slot, "--", *command,
+                            timeout=timeout).stdout
+
+    def inside_command(self, slot, command):
+        """The command line that becomes `command` at a place in the network."""
+        return [sys.executable, str(PROGRAM), "exec", str(self.dir), "--slot", slot, "--",
+                *map(str, command)]
+
+    def floodway(self, slot="rut0", **options):
+        """Starts Floodway at a place in the network; it ends with the network at the latest."""
+        return self._start(StandIn if self.settings.stand_in else Floodway, slot, options)
+
+    def i2pd(self, slot="rut1", **options):
+        """Starts one more i2pd, which the network does not know."""
+        return self._start(StandIn, slot, options)
+
+    def _start(self, kind, slot, options):
+        router = kind(self, slot, **options)
+        self.routers.append(router)
+        router.start()
+        return router
+
+    # ---- the peers
+
+    def of_kind(self, kind):
+        found = [p for p in self.peers if p["kind"] == kind]
+        assert found, f"the network has no {kind}"
+        return found
+
+    def peer(self, name):
+        return next(p for p in self.peers if p["name"] == name)
+
+    def status(self):
+        return json.loads(self.command("status", self.dir).stdout)["peers"]
+
+    def view(self, peer):
+        """Sessions, tunnels, transit tunnels and LeaseSets that one peer shows."""
+        return json.loads(self.command("peers", self.dir, "--peer", peer["name"]).stdout)
+
+    def seed(self, router_info, restart=True):
+        """Gives the peers a router.info; they read it when they start."""
+        self.command("seed", self.dir, router_info, *(["--restart"] if restart else []))
+
+    def restart(self, *peers):
+        self.command("restart", self.dir, *(p["name"] for p in peers))
+
+    def expect(self, what, router, peers=None, count=None, timeout=60):
+        """Waits until `count` of the peers (all of them) report `what` about a router or b32."""
+        chosen = peers or [p for p in self.peers if p["kind"] != "emissary"]
+        arguments = ["expect", self.dir, what, router, "--timeout", timeout,
+                     "--count", count or len(chosen)]
+        for peer in chosen:
+            arguments += ["--peer", peer["name"]]
+        done = self.command(*arguments, timeout=timeout + 60, check=False)
+        if done.returncode:
+            raise AssertionError(f"{what} {router}: not reported by "
+                                 f"{count or len(chosen)} of {[p['name'] for p in chosen]} "
+                                 f"within {timeout} s:\n{done.stdout}{done.stderr[-1000:]}")
+        return json.loads(done.stdout)["peers"]
+
+    def echo(self, sender, receiver, size=1_000_000, length=2, via=(), timeout=120):
+        """`size` bytes there and back between two SAM destinations; the tool's report."""
+        arguments = ["sam-echo", self.dir, sender["name"], receiver["name"], "--bytes", size,
+                     "--length", length, "--timeout", timeout]
+        if via:
+            arguments += ["--via", ",".join(via)]
+        done = self.command(*arguments, timeout=3 * timeout, check=False)
+        if done.returncode:
+            raise AssertionError(f"sam-echo {sender['name']} {receiver['name']} via {list(via)} "
+                                 f"length {length}: {done.stdout[-2500:]}{done.stderr[-1000:]}")
+        return json.loads(done.stdout)
+
+    def log(self, peer):
+        return Path(peer["log"]).read_text(errors="replace")
+
+    # ---- what is told when a test fails
+
+    def states(self):
+        lines = []
+        for s in self.status():
+            known = {k: s.get(k) for k in ("kind", "running", "caps", "network", "success_rate",
+                                           "routers", "floodfills", "leasesets", "sessions",
+                                           "tunnels_established", "transit_tunnels", "error")
+                     if s.get(k) is not None}
+            lines.append(f"{s['name']}: {json.dumps(known)}")
+        return "\n".join(lines)
+
+
+def eventually(condition, what, timeout=30, pause=0.5):
+    """Waits until `condition()` is true and answers with it; `what` is said when it never is."""
+    limit = time.time() + timeout
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.time() > limit:
+            said = what() if callable(what) else what
+            raise AssertionError(f"not within {timeout} s: {said}")
+        time.sleep(pause)
