@@ -193,6 +193,9 @@ fn seal_blocks(
 mod tests {
     use super::*;
     use crate::base::id::{MessageId, RouterHash};
+    use crate::crypto::chacha::seal_in_place;
+    use crate::crypto::hash::{hkdf, sha256, sha256_parts};
+    use crate::crypto::secret::AeadKey;
     use crate::wire::i2np::MessageType;
     use crate::wire::i2np::garlic::append_padding;
     use proptest::prelude::*;
@@ -242,6 +245,23 @@ mod tests {
     }
 
     #[test]
+    fn the_sealed_form_follows_from_the_formulas() {
+        let (to, ephemeral) = (receiver().public(), X25519Secret::from_bytes([1; 32]));
+        let mut blocks = vec![0, 0, 4];
+        blocks.extend_from_slice(&1_700_000_000u32.to_be_bytes());
+        let body = seal_blocks(&to, blocks.clone(), &ephemeral).unwrap();
+
+        let name = *b"Noise_N_25519_ChaChaPoly_SHA256\0";
+        let hash = sha256_parts(&[&sha256(&name), &to.0]);
+        let hash = sha256_parts(&[&hash, &public_key(&ephemeral).0]);
+        let shared = diffie_hellman(&ephemeral, &to).unwrap();
+        let (_, key) = hkdf(&name, shared.expose(), b"");
+        let tag = seal_in_place(&AeadKey::from_bytes(key), 0, &hash, &mut blocks);
+        let size = u32::try_from(32 + blocks.len() + 16).unwrap().to_be_bytes();
+        assert_eq!(body[..], [&size[..], &public_key(&ephemeral).0, &blocks, &tag].concat());
+    }
+
+    #[test]
     fn a_sealed_message_opens_once() {
         let mut receiver = receiver();
         let body = sealed(NOW.unix);
@@ -282,7 +302,35 @@ mod tests {
         assert_eq!(receiver.open(&body).unwrap_err(), OpenError::Unauthentic);
     }
 
+    #[test]
+    fn cloves_are_counted() {
+        let mut receiver = receiver();
+        let mut open = |count: usize| {
+            let mut blocks = Vec::new();
+            append_date_time(&mut blocks, NOW.unix);
+            for _ in 0..count {
+                append_clove(&mut blocks, &CloveDelivery::Local, &message());
+            }
+            let ephemeral = X25519Secret::from_bytes([u8::try_from(count).unwrap(); 32]);
+            let body = seal_blocks(&receiver.public(), blocks, &ephemeral).unwrap();
+            receiver.open(&body).map(|cloves| cloves.len())
+        };
+        assert_eq!(open(CLOVES_MAX), Ok(CLOVES_MAX));
+        assert_eq!(open(CLOVES_MAX + 1), Err(OpenError::Cloves));
+    }
+
     proptest! {
+        #[test]
+        fn any_authentic_blocks_give_an_error_or_cloves(tail in proptest::collection::vec(0u8..16, 0..100)) {
+            let mut receiver = receiver();
+            let mut blocks = Vec::new();
+            append_date_time(&mut blocks, NOW.unix);
+            blocks.extend_from_slice(&tail);
+            let ephemeral = X25519Secret::from_bytes([7; 32]);
+            let body = seal_blocks(&receiver.public(), blocks, &ephemeral).unwrap();
+            let _ = receiver.open(&body);
+        }
+
         #[test]
         fn no_flipped_bit_and_no_prefix_opens(position in 4usize..150, bit in 0u8..8, cut in 0usize..150) {
             let body = sealed(NOW.unix);

@@ -52,10 +52,10 @@ pub struct Fragmenter {
 }
 
 impl Fragmenter {
-    /// An empty fragmenter.
+    /// An empty fragmenter; it takes no memory before its first message.
     #[must_use]
     pub fn new() -> Self {
-        Self { builder: TunnelMessageBuilder::new() }
+        Self::default()
     }
 
     /// Adds a message. Tunnel messages that are full as a result go to `out`: IV and payload, no layer applied.

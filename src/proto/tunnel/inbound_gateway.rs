@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::id::MessageId;
+use crate::base::limits::{MESSAGE_AHEAD_MAX, MESSAGE_LATE_MAX};
 use crate::base::rng::ShardRng;
 use crate::base::time::UnixTime;
 use crate::crypto::layer::LayerKeys;
@@ -12,11 +13,6 @@ use crate::wire::reader::{Malformed, Reader};
 
 use super::fragmenter::{Fragmenter, MessageTooLarge, Outgoing};
 use super::hop::NextHop;
-
-/// How long after its expiration a message is still sent down: clocks differ.
-pub const GATEWAY_LATE_MAX: Duration = Duration::from_secs(60);
-/// How far ahead an expiration may lie.
-pub const GATEWAY_AHEAD_MAX: Duration = Duration::from_secs(180);
 
 /// Why a message is not sent down a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +25,7 @@ pub enum GatewayDrop {
     Expired {
         /// By our clock.
         late: Duration,
-        /// [`GATEWAY_LATE_MAX`].
+        /// [`MESSAGE_LATE_MAX`].
         limit: Duration,
     },
     /// It expires later than any message should.
@@ -37,7 +33,7 @@ pub enum GatewayDrop {
     Ahead {
         /// By our clock.
         ahead: Duration,
-        /// [`GATEWAY_AHEAD_MAX`].
+        /// [`MESSAGE_AHEAD_MAX`].
         limit: Duration,
     },
     /// It does not fit in the fragments that a message may have.
@@ -105,11 +101,11 @@ fn check_header(inner: &[u8], now: UnixTime) -> Result<MessageId, GatewayDrop> {
     reader.take(size, "message body")?;
     reader.finish()?;
     let (late, ahead) = (now.since(expiration), expiration.since(now));
-    if late > GATEWAY_LATE_MAX {
-        return Err(GatewayDrop::Expired { late, limit: GATEWAY_LATE_MAX });
+    if late > MESSAGE_LATE_MAX {
+        return Err(GatewayDrop::Expired { late, limit: MESSAGE_LATE_MAX });
     }
-    if ahead > GATEWAY_AHEAD_MAX {
-        return Err(GatewayDrop::Ahead { ahead, limit: GATEWAY_AHEAD_MAX });
+    if ahead > MESSAGE_AHEAD_MAX {
+        return Err(GatewayDrop::Ahead { ahead, limit: MESSAGE_AHEAD_MAX });
     }
     Ok(id)
 }
@@ -144,13 +140,13 @@ mod tests {
     #[test]
     fn expired_and_far_future_messages_are_not_sent_down() {
         let second = Duration::from_secs(1);
-        assert_eq!(offer(&message(NOW - GATEWAY_LATE_MAX, 10)), Ok(()));
-        assert_eq!(offer(&message(NOW + GATEWAY_AHEAD_MAX, 10)), Ok(()));
-        let late = GATEWAY_LATE_MAX + second;
-        let expired = GatewayDrop::Expired { late, limit: GATEWAY_LATE_MAX };
+        assert_eq!(offer(&message(NOW - MESSAGE_LATE_MAX, 10)), Ok(()));
+        assert_eq!(offer(&message(NOW + MESSAGE_AHEAD_MAX, 10)), Ok(()));
+        let late = MESSAGE_LATE_MAX + second;
+        let expired = GatewayDrop::Expired { late, limit: MESSAGE_LATE_MAX };
         assert_eq!(offer(&message(NOW - late, 10)), Err(expired));
-        let ahead = GATEWAY_AHEAD_MAX + second;
-        let early = GatewayDrop::Ahead { ahead, limit: GATEWAY_AHEAD_MAX };
+        let ahead = MESSAGE_AHEAD_MAX + second;
+        let early = GatewayDrop::Ahead { ahead, limit: MESSAGE_AHEAD_MAX };
         assert_eq!(offer(&message(NOW + ahead, 10)), Err(early));
         assert!(matches!(offer(&message(UnixTime(0), 10)), Err(GatewayDrop::Expired { .. })));
     }

@@ -17,7 +17,7 @@ pub const IV_PERIOD: Duration = Duration::from_secs(600);
 /// The replay filter of all transit tunnels of a shard.
 ///
 /// It takes 8 bytes per slot, as its pages fill, and remembers at least half as many messages as it has slots.
-/// With 2^22 slots that is 32 MiB and 10 minutes at 5,500 messages a second; above that rate the window shrinks.
+/// With 2^22 slots that is 32 MiB and 10 minutes at 3,400 messages a second; above that rate the window shrinks.
 /// It takes fewer than 1.5 in 10^8 new messages for repeated ones.
 pub struct IvFilter {
     key: SipKey,
