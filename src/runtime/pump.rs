@@ -1,0 +1,378 @@
+//! The only loop of a shard: gather a bounded batch of inputs, run the shard, carry out its outputs, rest.
+
+use std::future::poll_fn;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use glommio::io::BufferedFile;
+use glommio::spawn_local;
+use glommio::timer::Timer;
+
+use crate::actor::contract::Close;
+use crate::base::id::{ConnectionId, ShardId};
+use crate::base::time::{Instant, Now};
+use crate::runtime::clock::Clock;
+use crate::runtime::control::{Command, Report, ShardHistogram};
+use crate::runtime::disk::Disk;
+use crate::runtime::histogram::Histogram;
+use crate::runtime::local::{Event, Local};
+use crate::runtime::mesh::{Bell, MeshEnd, Queue};
+use crate::runtime::sys;
+use crate::runtime::tcp::{Detached, Ending, Network, Untold};
+use crate::shard::core::{Input, Output, Shard};
+use crate::shard::envelope::{Envelope, Lane};
+use crate::shard::report::{Sample, SampleKind, ShardReport};
+
+/// Socket events of one turn.
+const EVENTS_PER_TURN: usize = 1024;
+/// Items from other shards of one turn.
+const PARCELS_PER_TURN: usize = 4096;
+/// Time that peers have to take our goodbyes.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// Pause while control messages wait for room in another shard's queue.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
+
+/// What the pump drives: plain synchronous code that is told everything.
+pub trait Machine {
+    /// Takes in one thing that happened.
+    fn handle(&mut self, input: Input, now: Now);
+    /// Does what is due, once per turn, after the turn's inputs.
+    fn turn(&mut self, now: Now);
+    /// The next thing to be done outside.
+    fn poll_output(&mut self) -> Option<Output>;
+    /// When the next turn is due, whatever happens.
+    fn deadline(&self) -> Option<Instant>;
+    /// Counts for the metrics.
+    fn report(&self) -> ShardReport;
+}
+
+impl Machine for Shard {
+    fn handle(&mut self, input: Input, now: Now) {
+        Shard::handle(self, input, now);
+    }
+
+    fn turn(&mut self, now: Now) {
+        Shard::turn(self, now);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        Shard::poll_output(self)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Shard::deadline(self)
+    }
+
+    fn report(&self) -> ShardReport {
+        Shard::report(self)
+    }
+}
+
+/// What one shard sends another.
+pub struct Parcel {
+    at: Instant,
+    content: Content,
+}
+
+enum Content {
+    Envelope(Envelope),
+    HandOver(Box<HandOver>),
+}
+
+struct HandOver {
+    connection: ConnectionId,
+    /// Absent where the connection was lost on the way.
+    detached: Option<Detached>,
+    envelope: Envelope,
+}
+
+/// What a pump is put together from.
+pub struct Parts<M> {
+    /// The shard.
+    pub machine: M,
+    /// The process's clock.
+    pub clock: Clock,
+    /// The queue that the network's tasks write to.
+    pub local: Rc<Local>,
+    /// Its connections.
+    pub network: Network,
+    /// Its end of the mesh.
+    pub mesh: MeshEnd<Parcel>,
+    /// How others wake it.
+    pub bell: Arc<Bell>,
+    /// What the control thread wants of it.
+    pub commands: Receiver<Command>,
+    /// Where files go.
+    pub disk: Disk,
+    /// Where our RouterInfo is written.
+    pub router_info_path: PathBuf,
+}
+
+/// One shard's loop and all that it owns.
+pub struct Pump<M> {
+    parts: Parts<M>,
+    parcels: Vec<(ShardId, Parcel)>,
+    drain_until: Option<Instant>,
+    turns: Histogram,
+    queue_delays: Histogram,
+    saves_dropped: u64,
+}
+
+impl<M: Machine> Pump<M> {
+    /// A pump at rest.
+    #[must_use]
+    pub fn new(parts: Parts<M>) -> Self {
+        Self {
+            parts,
+            parcels: Vec::new(),
+            drain_until: None,
+            turns: Histogram::default(),
+            queue_delays: Histogram::default(),
+            saves_dropped: 0,
+        }
+    }
+
+    /// Runs until the shard was told to stop and has said its goodbyes.
+    ///
+    /// # Errors
+    /// When the bell cannot be heard.
+    pub async fn run(mut self) -> io::Result<()> {
+        let descriptor = self.parts.bell.descriptor()?;
+        let listening = listen_to_bell(sys::give(descriptor), self.parts.local.clone());
+        let _listener = spawn_local(listening);
+        loop {
+            let now = self.parts.clock.now();
+            self.gather(now);
+            self.parts.machine.turn(now);
+            self.carry_out(now);
+            self.parts.network.flush();
+            self.parts.mesh.publish();
+            let end = self.parts.clock.instant();
+            self.turns.record(end.since(now.instant));
+            if self.is_drained(end) {
+                return Ok(());
+            }
+            self.rest().await;
+        }
+    }
+
+    fn gather(&mut self, now: Now) {
+        while let Ok(command) = self.parts.commands.try_recv() {
+            self.obey(command, now);
+        }
+        let mut parcels = std::mem::take(&mut self.parcels);
+        self.parts.mesh.receive(PARCELS_PER_TURN, &mut parcels);
+        for (_, parcel) in parcels.drain(..) {
+            self.queue_delays.record(now.instant.since(parcel.at));
+            self.unpack(parcel.content, now);
+        }
+        self.parcels = parcels;
+        for _ in 0..EVENTS_PER_TURN {
+            let Some((at, event)) = self.parts.local.pop() else { break };
+            self.queue_delays.record(now.instant.since(at));
+            self.take_in(event, now);
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Now) {
+        match command {
+            Command::Report(reply) => reply.send(self.report()),
+            Command::Stop => {
+                self.drain_until.get_or_insert(now.instant + DRAIN_MAX);
+                self.parts.network.stop_accepting();
+                self.parts.machine.handle(Input::Stop, now);
+            }
+        }
+    }
+
+    fn unpack(&mut self, content: Content, now: Now) {
+        let Parts { machine, network, .. } = &mut self.parts;
+        match content {
+            Content::Envelope(envelope) => machine.handle(Input::Envelope(envelope), now),
+            Content::HandOver(hand_over) => {
+                let HandOver { connection, detached, envelope } = *hand_over;
+                machine.handle(Input::Envelope(envelope), now);
+                let Some(detached) = detached else {
+                    return machine.handle(Input::Closed { connection }, now);
+                };
+                for untold in network.adopt(connection, detached) {
+                    let input = match untold {
+                        Untold::Received(bytes) => Input::Received { connection, bytes },
+                        Untold::Sent(bytes) => Input::Sent { connection, bytes },
+                    };
+                    machine.handle(input, now);
+                }
+            }
+        }
+    }
+
+    /// Tells the shard of an event, unless its connection has ended meanwhile.
+    fn take_in(&mut self, event: Event, now: Now) {
+        let Parts { machine, network, .. } = &mut self.parts;
+        let input = match event {
+            Event::Accepted { stream, peer } => {
+                network.accept(stream).map(|connection| Input::Accepted { connection, peer })
+            }
+            Event::Connected { connection, stream } => {
+                network.connected(connection, stream).then_some(Input::Connected { connection })
+            }
+            Event::ConnectFailed { connection } => {
+                network.connect_failed(connection).then_some(Input::ConnectFailed { connection })
+            }
+            Event::Received { connection, bytes } => network
+                .received(connection, bytes.len())
+                .then_some(Input::Received { connection, bytes }),
+            Event::Sent { connection, bytes } => {
+                network.sent(connection, bytes).then_some(Input::Sent { connection, bytes })
+            }
+            Event::Closed { connection } => {
+                network.closed(connection).then_some(Input::Closed { connection })
+            }
+        };
+        if let Some(input) = input {
+            machine.handle(input, now);
+        }
+    }
+
+    fn carry_out(&mut self, now: Now) {
+        while let Some(output) = self.parts.machine.poll_output() {
+            let Parts { network, mesh, .. } = &mut self.parts;
+            match output {
+                Output::Connect { connection, address } => network.connect(connection, address),
+                Output::Send { connection, bytes } => network.send(connection, bytes),
+                Output::Close { connection, how } => network.close(connection, ending(how)),
+                Output::HandOver { connection, to, envelope } => {
+                    let detached = network.detach(connection).and_then(Result::ok);
+                    let hand_over = Box::new(HandOver { connection, detached, envelope });
+                    let content = Content::HandOver(hand_over);
+                    mesh.send(to, Queue::Control, Parcel { at: now.instant, content });
+                }
+                Output::Envelope { to, lane, envelope } => {
+                    let content = Content::Envelope(envelope);
+                    mesh.send(to, queue(lane), Parcel { at: now.instant, content });
+                }
+                Output::SaveRouterInfo(bytes) => {
+                    if !self.parts.disk.replace(&self.parts.router_info_path, bytes) {
+                        self.saves_dropped += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_drained(&self, now: Instant) -> bool {
+        self.drain_until.is_some_and(|until| now >= until || self.parts.network.is_idle())
+    }
+
+    /// Sleeps until something happens or is due. Completions of the kernel are looked at in any case.
+    async fn rest(&self) {
+        let Parts { machine, local, mesh, bell, commands, clock, .. } = &self.parts;
+        bell.doze();
+        let waiting =
+            local.take_wake() || local.has_urgent() || !commands.is_empty() || mesh.has_waiting();
+        let backlog = mesh.has_backlog().then(|| clock.instant() + BACKLOG_PAUSE);
+        let due = [machine.deadline(), self.drain_until, backlog].into_iter().flatten().min();
+        let pause =
+            if waiting { Some(Duration::ZERO) } else { due.map(|due| due.since(clock.instant())) };
+        let mut timer = pin!(pause.map(Timer::new));
+        poll_fn(|cx| {
+            local.register(cx.waker());
+            if local.take_wake() {
+                return Poll::Ready(());
+            }
+            match timer.as_mut().as_pin_mut() {
+                Some(timer) => timer.poll(cx).map(|_| ()),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        bell.rise();
+    }
+
+    fn report(&self) -> Report {
+        let mut shard = self.parts.machine.report();
+        shard.samples.extend(self.samples());
+        let histogram = |name, help, histogram| ShardHistogram { name, help, histogram };
+        let turns = "Time that one turn of a shard took.";
+        let delays = "Time that inputs of a shard waited for its turn.";
+        let histograms = vec![
+            histogram("turn_seconds", turns, self.turns),
+            histogram("queue_delay_seconds", delays, self.queue_delays),
+        ];
+        Report { shard, histograms }
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        let tcp = self.parts.network.counts();
+        let sample = |name, help, labels: &[(&'static str, &str)], value, kind| Sample {
+            name,
+            help,
+            labels: labels.iter().map(|(key, value)| (*key, (*value).to_owned())).collect(),
+            value,
+            kind,
+        };
+        let counter = |name, help, labels: &[(&'static str, &str)], value| {
+            sample(name, help, labels, value, SampleKind::Counter)
+        };
+        let connections = "TCP connections, handshakes included.";
+        let accepted = "TCP connections that peers opened.";
+        let failed = "TCP connections of ours that did not come up.";
+        let bytes = "Bytes over TCP.";
+        let drops = "Messages, records and connections that went no further, by reason.";
+        let (mut dropped_data, mut dropped_control) = (0, 0);
+        for (_, counts) in self.parts.mesh.counts() {
+            dropped_data += counts.dropped_data;
+            dropped_control += counts.dropped_control;
+        }
+        vec![
+            sample("tcp_connections", connections, &[], tcp.open, SampleKind::Gauge),
+            counter("tcp_accepted_total", accepted, &[], tcp.accepted),
+            counter("tcp_connect_failed_total", failed, &[], tcp.connect_failed),
+            counter("tcp_bytes_total", bytes, &[("direction", "received")], tcp.received_bytes),
+            counter("tcp_bytes_total", bytes, &[("direction", "sent")], tcp.sent_bytes),
+            counter("drops_total", drops, &[("reason", "connections_full")], tcp.turned_away),
+            counter("drops_total", drops, &[("reason", "peer_does_not_read")], tcp.overflowed),
+            counter("drops_total", drops, &[("reason", "shard_queue_full_data")], dropped_data),
+            counter(
+                "drops_total",
+                drops,
+                &[("reason", "shard_queue_full_control")],
+                dropped_control,
+            ),
+            counter("drops_total", drops, &[("reason", "disk_busy")], self.saves_dropped),
+        ]
+    }
+}
+
+fn ending(how: Close) -> Ending {
+    match how {
+        Close::AfterFlush => Ending::AfterFlush,
+        Close::Reset => Ending::Reset,
+    }
+}
+
+fn queue(lane: Lane) -> Queue {
+    match lane {
+        Lane::Data => Queue::Data,
+        Lane::Control => Queue::Control,
+    }
+}
+
+/// Passes every ringing of the bell on to the pump.
+async fn listen_to_bell(counter: BufferedFile, local: Rc<Local>) {
+    /// Bytes of the kernel's count.
+    const COUNT_SIZE: usize = 8;
+    loop {
+        if let Err(error) = counter.read_at(0, COUNT_SIZE).await {
+            tracing::error!(%error, "a shard cannot hear its bell");
+            return;
+        }
+        local.wake();
+    }
+}

@@ -1,0 +1,201 @@
+//! System calls that no safe crate of ours offers, each in the smallest safe function.
+
+#![expect(unsafe_code, reason = "system calls")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Fills `bytes` with randomness of the system; waits until its pool is ready.
+///
+/// # Errors
+/// What getrandom(2) reports.
+pub fn random(bytes: &mut [u8]) -> io::Result<()> {
+    let mut done = 0;
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        // SAFETY: the pointer and length are those of `rest`, which is writable for the whole call.
+        let filled = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match usize::try_from(filled) {
+            Ok(filled) => done += filled,
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// CPUs that this process may run on, by number, ascending.
+///
+/// # Errors
+/// What sched_getaffinity(2) reports.
+pub fn allowed_cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: a cpu_set_t is an array of integers; all zeros is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is writable and its true size is passed.
+    let result = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let count = usize::try_from(libc::CPU_SETSIZE).unwrap_or(0);
+    // SAFETY: `cpu` is below CPU_SETSIZE, the number of bits in the set.
+    Ok((0..count).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect())
+}
+
+/// A resource whose use the kernel limits per process or user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// Bytes of locked memory.
+    LockedMemory,
+    /// Open descriptors.
+    Descriptors,
+}
+
+/// Soft and hard limit of a resource; `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What applies.
+    pub soft: Option<u64>,
+    /// How far the process may raise it by itself.
+    pub hard: Option<u64>,
+}
+
+impl Resource {
+    fn number(self) -> libc::__rlimit_resource_t {
+        match self {
+            Resource::LockedMemory => libc::RLIMIT_MEMLOCK,
+            Resource::Descriptors => libc::RLIMIT_NOFILE,
+        }
+    }
+}
+
+/// Raises the soft limit to the hard limit, as far as that works, and says what applies then.
+///
+/// # Errors
+/// What getrlimit(2) reports.
+pub fn raise_limit(resource: Resource) -> io::Result<Limit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a writable rlimit.
+    if unsafe { libc::getrlimit(resource.number(), &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur != limit.rlim_max {
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+        // SAFETY: `raised` is a readable rlimit.
+        if unsafe { libc::setrlimit(resource.number(), &raised) } == 0 {
+            limit = raised;
+        }
+    }
+    let bounded = |value| if value == libc::RLIM_INFINITY { None } else { Some(value) };
+    Ok(Limit { soft: bounded(limit.rlim_cur), hard: bounded(limit.rlim_max) })
+}
+
+/// Makes an io_uring of two entries and gives it back, to see whether this process may.
+///
+/// # Errors
+/// What io_uring_setup(2) reports.
+pub fn try_io_uring() -> io::Result<()> {
+    /// Bytes of `struct io_uring_params`.
+    const PARAMS_SIZE: usize = 120;
+    #[repr(C, align(8))]
+    struct Params([u8; PARAMS_SIZE]);
+    let mut params = Params([0; PARAMS_SIZE]);
+    // SAFETY: the second argument points to a zeroed, writable io_uring_params of the size that the kernel expects; the
+    // call keeps no pointer to it.
+    let result = unsafe { libc::syscall(libc::SYS_io_uring_setup, 2u32, &mut params) };
+    let descriptor = i32::try_from(result).unwrap_or(-1);
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor, and nothing else owns it.
+    drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    Ok(())
+}
+
+/// A new event counter of the kernel, reads of which wait while it is zero.
+///
+/// # Errors
+/// What eventfd(2) reports.
+pub fn event_counter() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Adds one to an event counter, which ends a read of it that waits.
+pub fn count_event(counter: &OwnedFd) {
+    let one = 1u64.to_ne_bytes();
+    // A write fails only when the counter is about to overflow; then it is far from zero, and its reader awake.
+    // SAFETY: eight readable bytes are passed, and the descriptor is open as long as `counter` is borrowed.
+    unsafe { libc::write(counter.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+}
+
+/// Lets the kernel choose the local port of an outbound socket when it connects, not when it is bound: ports are then
+/// shared between destinations.
+///
+/// # Errors
+/// What setsockopt(2) reports.
+pub fn bind_without_port(socket: &impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0);
+    // SAFETY: the option's value is a readable c_int whose size is passed; the descriptor is open while borrowed.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+    if result != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The descriptor of something of glommio's, which lends raw descriptors only.
+#[must_use]
+pub fn borrow<T: AsRawFd>(owner: &T) -> BorrowedFd<'_> {
+    // SAFETY: glommio's sockets and files own their descriptor and close it when dropped; the result cannot outlive the
+    // borrow of its owner.
+    unsafe { BorrowedFd::borrow_raw(owner.as_raw_fd()) }
+}
+
+/// Gives a descriptor to a type of glommio's.
+#[must_use]
+pub fn give<T: FromRawFd>(descriptor: OwnedFd) -> T {
+    let raw: RawFd = std::os::fd::IntoRawFd::into_raw_fd(descriptor);
+    // SAFETY: the descriptor is open and was owned by the caller alone; `T` takes it over.
+    unsafe { T::from_raw_fd(raw) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_may_run_somewhere() {
+        let cpus = allowed_cpus().unwrap();
+        assert!(!cpus.is_empty());
+        assert!(cpus.is_sorted());
+    }
+
+    #[test]
+    fn a_raised_limit_stands_at_its_hard_limit() {
+        let limit = raise_limit(Resource::Descriptors).unwrap();
+        assert_eq!(limit.soft, limit.hard);
+    }
+
+    #[test]
+    fn a_counted_event_can_be_read() {
+        use std::io::Read;
+        let counter = event_counter().unwrap();
+        count_event(&counter);
+        let mut file = std::fs::File::from(counter);
+        let mut value = [0; 8];
+        file.read_exact(&mut value).unwrap();
+        assert_eq!(u64::from_ne_bytes(value), 1);
+    }
+}

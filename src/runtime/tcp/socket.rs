@@ -1,0 +1,187 @@
+//! Sockets before and beside glommio: made, bound and tuned by ordinary calls.
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use glommio::net::TcpStream;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::runtime::sys;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Where we listen and what we dial from, given the address that we publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalSide {
+    /// Address that we listen on.
+    pub listen: SocketAddr,
+    /// Source of what we dial; `None` leaves it to the kernel's routes.
+    pub dial_from: Option<IpAddr>,
+}
+
+/// A listening socket could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Somebody else listens there.
+    #[error(
+        "port {} of {} is in use by another program: stop that one, or choose another port with --port",
+        address.port(), address.ip()
+    )]
+    InUse {
+        /// Where we wanted to listen.
+        address: SocketAddr,
+    },
+    /// The port is reserved.
+    #[error(
+        "this user may not listen on port {}: choose one from 1024 up with --port",
+        address.port()
+    )]
+    Reserved {
+        /// Where we wanted to listen.
+        address: SocketAddr,
+    },
+    /// Something else.
+    #[error("cannot listen on {address}: {error}")]
+    Other {
+        /// Where we wanted to listen.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// Listens for the published address: on that very address where this machine has it, otherwise, as behind a
+/// translating gateway, on all. One socket per shard; the kernel spreads connections over them.
+///
+/// # Errors
+/// When the port is taken or reserved, or the system refuses.
+pub fn listen(
+    published: SocketAddr,
+    shards: u16,
+) -> Result<(LocalSide, Vec<TcpListener>), ListenError> {
+    let everywhere = match published.ip() {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let mut side = LocalSide { listen: published, dial_from: Some(published.ip()) };
+    // Sockets that share a port would also share it with another router of this user; one that does not share tells.
+    let alone = match bound(published, Sharing::Alone) {
+        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
+            side.listen.set_ip(everywhere);
+            side.dial_from = None;
+            bound(side.listen, Sharing::Alone)
+        }
+        result => result,
+    };
+    let listening = alone.and_then(|socket| {
+        socket.listen(BACKLOG)?;
+        if side.listen.port() == 0
+            && let Some(chosen) = socket.local_addr()?.as_socket()
+        {
+            side.listen = chosen;
+        }
+        drop(socket);
+        let sockets = (0..shards.max(1)).map(|_| {
+            let socket = bound(side.listen, Sharing::BetweenShards)?;
+            socket.listen(BACKLOG)?;
+            Ok(TcpListener::from(socket))
+        });
+        sockets.collect()
+    });
+    let address = side.listen;
+    let sockets = listening.map_err(|error: io::Error| match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => ListenError::InUse { address },
+        Some(libc::EACCES) => ListenError::Reserved { address },
+        _ => ListenError::Other { address, error },
+    })?;
+    Ok((side, sockets))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    BetweenShards,
+}
+
+fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A port with connections that linger from an earlier run may be bound again.
+    socket.set_reuse_address(true)?;
+    if sharing == Sharing::BetweenShards {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// A socket that is on its way to `address`.
+pub fn start_connect(address: SocketAddr, from: Option<IpAddr>) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(ip) = from.filter(|ip| ip.is_ipv4() == address.is_ipv4()) {
+        sys::bind_without_port(&socket)?;
+        socket.bind(&SocketAddr::new(ip, 0).into())?;
+    }
+    match socket.connect(&address.into()) {
+        Ok(()) => Ok(socket),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes several chunks in one call, as far as the kernel takes them now.
+pub fn send_gathered(stream: &TcpStream, chunks: &[IoSlice<'_>]) -> io::Result<usize> {
+    let descriptor = sys::borrow(stream);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    SockRef::from(&descriptor).send_vectored_with_flags(chunks, flags)
+}
+
+/// The other end of an accepted connection, which is tuned for short messages.
+pub fn prepare_accepted(stream: &TcpStream) -> io::Result<SocketAddr> {
+    let descriptor = sys::borrow(stream);
+    let socket = SockRef::from(&descriptor);
+    socket.set_tcp_nodelay(true)?;
+    let peer = socket.peer_addr()?;
+    peer.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))
+}
+
+/// Lets a connection end with a reset when it is closed, whatever waits in it.
+pub fn reset_on_close(stream: &TcpStream) {
+    let descriptor = sys::borrow(stream);
+    // It fails only on a socket that is broken already; then there is nothing to reset.
+    let _ = SockRef::from(&descriptor).set_linger(Some(Duration::ZERO));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_share_a_port_and_strangers_do_not() {
+        let published = "127.0.0.1:0".parse().unwrap();
+        let (side, sockets) = listen(published, 3).unwrap();
+        assert_eq!(sockets.len(), 3);
+        assert_eq!(side.dial_from, Some(published.ip()));
+        assert!(sockets.iter().all(|s| s.local_addr().unwrap() == side.listen));
+        let error = listen(side.listen, 1).unwrap_err();
+        assert!(matches!(error, ListenError::InUse { .. }));
+        let text = error.to_string();
+        assert!(
+            text.contains(&side.listen.port().to_string()) && text.contains("--port"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_foreign_address_means_listening_everywhere() {
+        let (side, _sockets) = listen("192.0.2.7:0".parse().unwrap(), 1).unwrap();
+        assert!(side.listen.ip().is_unspecified());
+        assert_eq!(side.dial_from, None);
+    }
+}
