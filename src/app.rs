@@ -1,1 +1,14 @@
-//! app
+//! Floor 5: the program around the router. Arguments, configuration, keys, first routers, logs, metrics, subcommands.
+
+pub mod args;
+pub mod bandwidth;
+pub mod check;
+pub mod config;
+pub mod health;
+pub mod identity;
+pub mod init;
+pub mod inspect;
+pub mod log;
+pub mod metrics;
+pub mod reseed;
+pub mod run;

@@ -1,2 +1,81 @@
-//! x
-fn main() {}
+//! The program, read from top to bottom: arguments, configuration, keys, first routers, shards, and the wait for their
+//! end.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use floodway::app::args::{Command, CommandLine, RunArgs};
+use floodway::app::config::{Build, Config, ConfigError};
+use floodway::app::{check, health, identity, init, inspect, log, metrics, reseed, run};
+use floodway::runtime::clock::Clock;
+use floodway::runtime::control::{self, ControlPlan};
+use floodway::runtime::launch::{self, Plan};
+use floodway::runtime::{probe, tcp};
+use floodway::shard::core::Shard;
+
+/// Exit code for wrong arguments or configuration.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    match obey(&CommandLine::read().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("floodway: {error:#}");
+            if error.is::<ConfigError>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn obey(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => run_router(args)?,
+        Command::Init(args) => init::run(args)?,
+        Command::Identity(args) => identity::run(&args.command)?,
+        Command::Health(args) => health::run(args.metrics)?,
+        Command::Inspect(args) => match inspect::run(args)? {
+            inspect::Outcome::AllGood => {}
+            inspect::Outcome::SomeBad => return Ok(ExitCode::FAILURE),
+        },
+        Command::Check(args) => match check::run(args)? {
+            check::Fitness::Fit => {}
+            check::Fitness::Unfit => return Ok(ExitCode::FAILURE),
+        },
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_router(args: &RunArgs) -> anyhow::Result<()> {
+    let clock = Clock::start();
+    let config = Config::load(args, Build::this())?;
+    log::start(config.log_level, config.log_format);
+    let allowance = probe::check()?;
+
+    let keys = identity::load_or_create(&config.data_dir)?;
+    let hash = keys.identity.hash();
+    let seeds = reseed::load(&config.reseed, config.network)?;
+
+    let published = run::published(&config, &hash)?;
+    let shards = run::shards(&config)?;
+    let (side, listeners) = tcp::listen(published, shards)?;
+    let metrics = run::listen_for_metrics(&config)?;
+    run::log_start(&config, &side, &seeds);
+
+    let node = Arc::new(run::node(&config, keys, published, shards)?);
+    let routers = seeds.routers;
+    let running = launch::start(Plan {
+        clock,
+        listeners,
+        dial_from: side.dial_from,
+        router_info_path: config.data_dir.join("router.info"),
+        allowance,
+        make: move |shard, rng, now| Shard::new(Arc::clone(&node), shard, &routers, rng, now),
+    })?;
+    let render = Arc::new(metrics::render);
+    control::start(ControlPlan { shards: running.lines().to_vec(), metrics, render })?;
+    writeln!(std::io::stdout(), "{}", run::ready_line(&hash, published, shards))?;
+
+    running.wait()?;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -104,7 +104,9 @@ impl NodeConfig {
     }
 }
 
-fn is_public(ip: IpAddr) -> bool {
+/// Whether an address lies in none of the reserved ranges, so that it can be reached over the Internet.
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();

@@ -1,0 +1,139 @@
+//! `floodway check`: whether this machine can run the router, point by point.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+
+use crate::app::args::CheckArgs;
+use crate::app::config::{Build, Config};
+use crate::app::{identity, reseed, run};
+use crate::base::id::RouterHash;
+use crate::crypto::layer::Kernel;
+use crate::runtime::probe::{self, Allowance};
+use crate::runtime::{clock, sys, tcp};
+
+/// Days from 1970 to 2025: a clock before that is not set.
+const DAYS_MIN: u64 = 20_089;
+
+/// Whether all points are in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fitness {
+    /// The router would start.
+    Fit,
+    /// Something has to be changed first.
+    Unfit,
+}
+
+struct Point {
+    name: &'static str,
+    result: Result<String, String>,
+}
+
+/// Checks everything, whatever fails, and writes the findings to standard output.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn run(args: &CheckArgs) -> io::Result<Fitness> {
+    let points = points(args);
+    let mut out = io::stdout().lock();
+    for Point { name, result } in &points {
+        let text = result.as_ref().unwrap_or_else(|text| text);
+        if args.json {
+            writeln!(out, "{}", json!({ "check": name, "ok": result.is_ok(), "detail": text }))?;
+        } else {
+            let mark = if result.is_ok() { "ok  " } else { "FAIL" };
+            writeln!(out, "{mark}  {name}: {text}")?;
+        }
+    }
+    let fit = points.iter().all(|point| point.result.is_ok());
+    Ok(if fit { Fitness::Fit } else { Fitness::Unfit })
+}
+
+fn points(args: &CheckArgs) -> Vec<Point> {
+    let mut points = vec![
+        Point { name: "io_uring", result: text(probe::check().map(|a| allowance(&a))) },
+        Point { name: "clock", result: check_clock(clock::unix_time().days()) },
+        Point { name: "cpus", result: text(sys::allowed_cpus().map(|cpus| format!("{cpus:?}"))) },
+        Point { name: "tunnel layer", result: Ok(format!("{:?}", Kernel::detect())) },
+    ];
+    match Config::load(&args.run, Build::this()) {
+        Ok(config) => {
+            let network = format!("network {}, {} offered", config.network, config.bandwidth);
+            points.push(Point { name: "configuration", result: Ok(network) });
+            points.extend(check_config(&config));
+        }
+        Err(error) => {
+            points.push(Point { name: "configuration", result: Err(error.to_string()) });
+        }
+    }
+    points
+}
+
+fn check_config(config: &Config) -> Vec<Point> {
+    let directory = identity::prepare_data_dir(&config.data_dir)
+        .map(|()| config.data_dir.display().to_string());
+    let keys = identity::load_existing(&config.data_dir);
+    let hash = match &keys {
+        Ok(Some(keys)) => keys.identity.hash(),
+        // Without an identity its port is not known; any stands for it.
+        Ok(None) | Err(_) => RouterHash([0; 32]),
+    };
+    let keys = keys.map(|keys| if keys.is_some() { "present" } else { "made at the first start" });
+    let seeds = reseed::load(&config.reseed, config.network).map(|seeds| {
+        let refused = seeds.refused.len();
+        format!("{} routers, {refused} files left out", seeds.routers.len())
+    });
+    let metrics = run::listen_for_metrics(config).map(|listener| match listener {
+        Some(_) => "can be served",
+        None => "not served",
+    });
+    vec![
+        Point { name: "data directory", result: text(directory) },
+        Point { name: "keys", result: text(keys) },
+        Point { name: "address", result: check_address(config, &hash) },
+        Point { name: "seeds", result: text(seeds) },
+        Point { name: "metrics", result: text(metrics) },
+        Point { name: "shards", result: text(run::shards(config)) },
+    ]
+}
+
+fn check_address(config: &Config, hash: &RouterHash) -> Result<String, String> {
+    let published = run::published(config, hash).map_err(|error| error.to_string())?;
+    let (side, _sockets) = tcp::listen(published, 1).map_err(|error| error.to_string())?;
+    Ok(match side.dial_from {
+        Some(_) => format!("{published}, free"),
+        None => format!(
+            "{published}, not on this machine: others must be led to port {}",
+            side.listen.port()
+        ),
+    })
+}
+
+fn check_clock(days: u64) -> Result<String, String> {
+    if days < DAYS_MIN {
+        return Err("the clock is years behind: set it, since others refuse routers whose clock is a minute off".to_owned());
+    }
+    Ok("plausible; others refuse routers whose clock is a minute off".to_owned())
+}
+
+fn allowance(allowance: &Allowance) -> String {
+    let amount = |amount: Option<u64>| amount.map_or("unlimited".to_owned(), |n| n.to_string());
+    let memory = amount(allowance.locked_memory);
+    let descriptors = amount(allowance.descriptors);
+    format!("works; locked memory {memory}, descriptors {descriptors}")
+}
+
+fn text<T: ToString, E: ToString>(result: Result<T, E>) -> Result<String, String> {
+    result.map(|value| value.to_string()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_seen() {
+        assert!(check_clock(0).is_err());
+        assert!(check_clock(clock::unix_time().days()).is_ok());
+    }
+}
