@@ -155,6 +155,24 @@ fn a_restart_keeps_the_identity() {
 }
 
 #[test]
+fn a_stop_gives_the_port_free_and_a_second_signal_ends_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut router = Router::start(directory.path(), &["--shards", "2"]);
+    // A peer that says nothing and keeps its side open delays the end by seconds.
+    let _peer = TcpStream::connect(("127.0.0.1", router.port)).unwrap();
+    router.signal("-TERM");
+    let start = Instant::now();
+    while TcpListener::bind(("127.0.0.1", router.port)).is_err() {
+        assert!(start.elapsed() < Duration::from_secs(2), "the port is still taken");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if router.child.try_wait().unwrap().is_none() {
+        router.signal("-INT");
+        assert!(matches!(router.exit_code(), Some(130 | 0)));
+    }
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

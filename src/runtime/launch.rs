@@ -96,6 +96,12 @@ struct End {
     result: Result<(), String>,
 }
 
+impl End {
+    fn into_result(self) -> Result<(), LaunchError> {
+        self.result.map_err(|reason| LaunchError::Ended { shard: self.shard, reason })
+    }
+}
+
 /// Everything that one shard's thread takes with it.
 struct Seat<F> {
     cpu: usize,
@@ -154,8 +160,11 @@ where
     }
     drop(started);
     for _ in 0..shards {
-        // A thread that ends without a word has dropped its end of the channel; its own end says why.
-        starting.recv().unwrap_or(Ok(()))?;
+        match starting.recv() {
+            Ok(result) => result?,
+            // A shard has ended before it ran; its end says why.
+            Err(_) => ends.recv().map_or(Ok(()), End::into_result)?,
+        }
     }
     Ok(Running { lines, ends, disk: disk_thread })
 }
@@ -223,7 +232,7 @@ where
     let local = Rc::new(Local::new(seat.clock));
     let mut network = Network::new(shard, local.clone(), seat.dial_from, seat.connections_max);
     let machine = (seat.make)(shard, seat.rng, seat.clock.now());
-    network.start_accepting(seat.listener);
+    network.start_accepting(seat.listener)?;
     let pump = Pump::new(Parts {
         machine,
         clock: seat.clock,
@@ -253,8 +262,8 @@ impl Running {
     /// When a shard ended by itself.
     pub fn wait(self) -> Result<(), LaunchError> {
         for _ in 0..self.lines.len() {
-            let Ok(End { shard, result }) = self.ends.recv() else { break };
-            result.map_err(|reason| LaunchError::Ended { shard, reason })?;
+            let Ok(end) = self.ends.recv() else { break };
+            end.into_result()?;
         }
         self.disk.finish();
         Ok(())

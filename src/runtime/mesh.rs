@@ -14,7 +14,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use crate::base::id::ShardId;
 use crate::runtime::sys;
 
-/// Places in all data rings that lead to one shard, together; each has between 128 and 2048.
+/// Places in all data rings that lead to one shard, together; each has between 128 and 8192.
 const DATA_PLACES: usize = 16_384;
 /// Places in all control rings that lead to one shard, together; each has between 32 and 512.
 const CONTROL_PLACES: usize = 4_096;
@@ -131,7 +131,7 @@ pub fn weave<T>(bells: &[Arc<Bell>]) -> Vec<MeshEnd<T>> {
     let shards = || (0u16..).map(ShardId).take(bells.len());
     let share =
         |places: usize, least: usize, most: usize| (places / bells.len().max(1)).clamp(least, most);
-    let data_places = share(DATA_PLACES, 128, 2048);
+    let data_places = share(DATA_PLACES, 128, 8192);
     let control_places = share(CONTROL_PLACES, 32, 512);
     let mut ends: Vec<MeshEnd<T>> = shards()
         .map(|shard| MeshEnd { shard, outlets: Vec::new(), inlets: Vec::new(), next_inlet: 0 })
@@ -270,23 +270,24 @@ mod tests {
     #[test]
     fn a_full_ring_drops_data_and_keeps_control() {
         let (_bells, mut ends) = mesh(2);
-        let many = 3_000;
-        for item in 0..many {
+        for item in 0..9_000 {
             ends[0].send(ShardId(1), Queue::Data, item);
+        }
+        for item in 0..3_000 {
             ends[0].send(ShardId(1), Queue::Control, item);
         }
         ends[0].publish();
         assert!(ends[0].has_backlog());
         let (_, counts) = ends[0].counts().nth(1).unwrap();
-        assert_eq!(counts.dropped_data, 3_000 - 2_048);
-        let mut control = 0;
+        assert_eq!(counts.dropped_data, 9_000 - 8_192);
+        let mut all = 0;
         while ends[0].has_backlog() || ends[1].has_waiting() {
-            control += received(&mut ends[1], 512).len();
+            all += received(&mut ends[1], 512).len();
             ends[0].publish();
         }
-        assert_eq!(control, 3_000 + 2_048);
+        assert_eq!(all, 3_000 + 8_192);
         let (_, counts) = ends[0].counts().nth(1).unwrap();
-        assert_eq!(counts.published, 3_000 + 2_048);
+        assert_eq!(counts.published, 3_000 + 8_192);
         assert_eq!(counts.dropped_control, 0);
     }
 

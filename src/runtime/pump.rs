@@ -32,7 +32,7 @@ use crate::shard::report::{Sample, SampleKind, ShardReport};
 /// Socket events of one turn.
 const EVENTS_PER_TURN: usize = 1024;
 /// Items from other shards of one turn.
-const PARCELS_PER_TURN: usize = 4096;
+const PARCELS_PER_TURN: usize = 8192;
 /// Time that peers have to take our goodbyes.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Pause while control messages wait for room in another shard's queue.

@@ -84,12 +84,18 @@ pub struct Network {
     connections: HashMap<ConnectionId, Slot>,
     connections_max: usize,
     accepted: u64,
-    acceptor: Option<Task<()>>,
+    acceptor: Option<Acceptor>,
     touched: Vec<ConnectionId>,
     served: Vec<ConnectionId>,
     scratch: Rc<RefCell<Vec<u8>>>,
     farewells: Rc<Cell<usize>>,
     counts: TcpCounts,
+}
+
+struct Acceptor {
+    /// The socket on which the task accepts, to end that.
+    listener: std::net::TcpListener,
+    _task: Task<()>,
 }
 
 enum Slot {
@@ -123,14 +129,22 @@ impl Network {
     }
 
     /// Accepts on this socket from now on. To be called on the executor.
-    pub fn start_accepting(&mut self, listener: std::net::TcpListener) {
-        let listener = sys::give(OwnedFd::from(listener));
-        self.acceptor = Some(spawn_local(tasks::accept(listener, self.local.clone())));
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn start_accepting(&mut self, listener: std::net::TcpListener) -> io::Result<()> {
+        let accepting = sys::give(OwnedFd::from(listener.try_clone()?));
+        let task = spawn_local(tasks::accept(accepting, self.local.clone()));
+        self.acceptor = Some(Acceptor { listener, _task: task });
+        Ok(())
     }
 
     /// Accepts nothing any more.
     pub fn stop_accepting(&mut self) {
-        self.acceptor = None;
+        // The kernel holds the socket while an accept is under way; shut down, it gives the port free at once.
+        if let Some(Acceptor { listener, .. }) = self.acceptor.take() {
+            socket::stop_listening(&listener);
+        }
     }
 
     /// Takes in a connection that a peer opened and gives it a name; none where there are too many.

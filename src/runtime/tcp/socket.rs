@@ -12,6 +12,11 @@ use crate::runtime::sys;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
+/// How long a port may still be held by an earlier run whose rings the kernel has not taken down yet.
+const IN_USE_MAX: Duration = Duration::from_millis(1500);
+/// Pause between two looks at such a port.
+const IN_USE_PAUSE: Duration = Duration::from_millis(50);
+
 /// Where we listen and what we dial from, given the address that we publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalSide {
@@ -67,16 +72,15 @@ pub fn listen(
     };
     let mut side = LocalSide { listen: published, dial_from: Some(published.ip()) };
     // Sockets that share a port would also share it with another router of this user; one that does not share tells.
-    let alone = match bound(published, Sharing::Alone) {
+    let alone = match listening_alone(published) {
         Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
             side.listen.set_ip(everywhere);
             side.dial_from = None;
-            bound(side.listen, Sharing::Alone)
+            listening_alone(side.listen)
         }
         result => result,
     };
     let listening = alone.and_then(|socket| {
-        socket.listen(BACKLOG)?;
         if side.listen.port() == 0
             && let Some(chosen) = socket.local_addr()?.as_socket()
         {
@@ -99,6 +103,24 @@ pub fn listen(
     Ok((side, sockets))
 }
 
+/// A socket that listens and shares its port with nobody.
+fn listening_alone(address: SocketAddr) -> io::Result<Socket> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let listening = bound(address, Sharing::Alone).and_then(|socket| {
+            socket.listen(BACKLOG)?;
+            Ok(socket)
+        });
+        match listening {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && waited < IN_USE_MAX => {
+                std::thread::sleep(IN_USE_PAUSE);
+                waited += IN_USE_PAUSE;
+            }
+            result => return result,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sharing {
     Alone,
@@ -117,6 +139,12 @@ fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     }
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Ends listening, for every descriptor of the socket.
+pub fn stop_listening(listener: &TcpListener) {
+    // It fails only on a socket that does not listen any more.
+    let _ = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
 }
 
 /// A socket that is on its way to `address`.
