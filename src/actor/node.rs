@@ -20,6 +20,8 @@ pub struct ShardLimits {
     pub session_queue_bytes: usize,
     /// Transit tunnels in all roles.
     pub transit_tunnels: usize,
+    /// Bytes of incomplete messages that all outbound endpoints may hold together.
+    pub reassembly_bytes: usize,
     /// Records in the slice of the netdb.
     pub netdb_records: usize,
     /// Bytes of those records.
@@ -49,6 +51,7 @@ impl ShardLimits {
             sessions: (16_384 / shards).max(256),
             session_queue_bytes: 512 * 1024,
             transit_tunnels: (100_000 / shards).max(1_000),
+            reassembly_bytes: (128 * 1024 * 1024 / shards).max(1024 * 1024),
             netdb_records: (120_000 / shards).max(1_000),
             netdb_bytes: (256 * 1024 * 1024 / shards).max(4 * 1024 * 1024),
             dials: (4_096 / shards).max(64),

@@ -3,14 +3,15 @@
 //! A tunnel message is checked when it arrives and then waits for the turn's layer batch ([`TransitTunnels::run_layers`]), so
 //! that the kernel sees many messages at once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use super::contract::{Actor, Context};
 use super::counters::Drop;
 use super::message::{OpenedBuild, Origin, TransitMessage, Unknown};
 use crate::base::frame::Frame;
 use crate::base::id::TunnelId;
-use crate::base::limits::{MESSAGE_LATE_MAX, TRANSIT_LIFE, TUNNEL_DATA_SIZE};
+use crate::base::limits::{MESSAGE_AHEAD_MAX, MESSAGE_LATE_MAX, TRANSIT_LIFE, TUNNEL_DATA_SIZE};
 use crate::base::rng::ShardRng;
 use crate::base::time::Instant;
 use crate::crypto::layer::{self, LayerJob};
@@ -32,6 +33,9 @@ use crate::wire::i2np::MessageType;
 use crate::wire::i2np::tunnel_build::{BuildMessage, RecordSize};
 use crate::wire::i2np::tunnel_data::{TUNNEL_LAYER_SIZE, TunnelData};
 
+/// How often incomplete messages are looked through.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
 /// The transit tunnels of one shard.
 pub struct TransitTunnels {
     tunnels: HashMap<TunnelId, Tunnel>,
@@ -43,6 +47,10 @@ pub struct TransitTunnels {
     waiting: Vec<(TunnelId, Frame)>,
     payloads: Vec<[u8; TUNNEL_LAYER_SIZE]>,
     reassembled: Reassembled,
+    /// Endpoints that hold incomplete messages, and how many bytes all of them hold.
+    incomplete: BTreeSet<TunnelId>,
+    incomplete_bytes: usize,
+    next_sweep: Option<Instant>,
 }
 
 enum Tunnel {
@@ -74,6 +82,9 @@ impl TransitTunnels {
             waiting: Vec::new(),
             payloads: Vec::new(),
             reassembled: Reassembled::default(),
+            incomplete: BTreeSet::new(),
+            incomplete_bytes: 0,
+            next_sweep: None,
         }
     }
 
@@ -202,8 +213,22 @@ impl TransitTunnels {
             Some(Tunnel::Participant(participant)) => participant.next,
             Some(Tunnel::Gateway(gateway)) => gateway.next,
             Some(Tunnel::Endpoint(endpoint)) => {
+                let before = endpoint.held_bytes();
                 if let Some(payload) = frame.get(4..).and_then(|data| data.first_chunk()) {
                     endpoint.handle_payload(payload, cx.now.instant, &mut self.reassembled);
+                }
+                let limit = cx.node.limits.reassembly_bytes;
+                if self.incomplete_bytes - before + endpoint.held_bytes() > limit {
+                    // Whoever overruns the bound loses what it began, not its neighbours.
+                    endpoint.expire(Instant(u64::MAX), &mut self.reassembled);
+                }
+                let after = endpoint.held_bytes();
+                self.incomplete_bytes = self.incomplete_bytes - before + after;
+                if after > 0 {
+                    self.incomplete.insert(id);
+                    self.next_sweep.get_or_insert(cx.now.instant + SWEEP_INTERVAL);
+                } else if before > 0 {
+                    self.incomplete.remove(&id);
                 }
                 return deliver_all(&mut self.reassembled, cx);
             }
@@ -214,6 +239,23 @@ impl TransitTunnels {
         }
         let message = cx.message(MessageType::TunnelData, frame);
         cx.deliver(next.router, message, Unknown::LookUp);
+    }
+
+    /// Drops the messages that were not complete in time, of tunnels that have fallen silent as well.
+    fn sweep_incomplete(&mut self, cx: &mut Context<'_>) {
+        for id in std::mem::take(&mut self.incomplete) {
+            let Some(Tunnel::Endpoint(endpoint)) = self.tunnels.get_mut(&id) else { continue };
+            let before = endpoint.held_bytes();
+            endpoint.expire(cx.now.instant, &mut self.reassembled);
+            let after = endpoint.held_bytes();
+            self.incomplete_bytes = self.incomplete_bytes - before + after;
+            if after > 0 {
+                self.incomplete.insert(id);
+            }
+        }
+        let more = !self.incomplete.is_empty();
+        self.next_sweep = more.then(|| cx.now.instant + SWEEP_INTERVAL);
+        deliver_all(&mut self.reassembled, cx);
     }
 
     fn install(&mut self, build: OpenedBuild, cx: &mut Context<'_>) {
@@ -301,6 +343,10 @@ fn deliver(delivered: Delivered, cx: &mut Context<'_>) {
         cx.count_drop(Drop::Expired);
         return;
     }
+    if message.expiration.since(cx.now.unix) > MESSAGE_AHEAD_MAX {
+        cx.count_drop(Drop::FarFuture);
+        return;
+    }
     match delivery {
         Delivery::Local => cx.count_drop(Drop::TunnelDeliveryLocal),
         Delivery::Router(to) => cx.deliver(to, message, Unknown::LookUp),
@@ -320,7 +366,8 @@ impl Actor for TransitTunnels {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.ends.front().map(|(end, _)| *end)
+        let end = self.ends.front().map(|(end, _)| *end);
+        [end, self.next_sweep].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {
@@ -329,7 +376,14 @@ impl Actor for TransitTunnels {
                 break;
             }
             self.ends.pop_front();
-            self.tunnels.remove(&id);
+            if let Some(Tunnel::Endpoint(endpoint)) = self.tunnels.remove(&id)
+                && self.incomplete.remove(&id)
+            {
+                self.incomplete_bytes -= endpoint.held_bytes();
+            }
+        }
+        if self.next_sweep.is_some_and(|due| due <= cx.now.instant) {
+            self.sweep_incomplete(cx);
         }
     }
 }

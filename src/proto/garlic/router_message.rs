@@ -135,7 +135,11 @@ pub fn open(
                 check_date(date, now.unix)?;
                 dated = true;
             }
-            _ if !dated => return Err(OpenError::NoDateTime),
+            GarlicBlock::Clove(_) | GarlicBlock::Padding { .. } | GarlicBlock::Unknown { .. }
+                if !dated =>
+            {
+                return Err(OpenError::NoDateTime);
+            }
             GarlicBlock::Clove(_) if cloves.len() >= CLOVES_MAX => return Err(OpenError::Cloves),
             GarlicBlock::Clove(clove) => cloves.push(clove),
             GarlicBlock::Padding { .. } | GarlicBlock::Unknown { .. } => {}

@@ -16,7 +16,9 @@ def carry(net, floodway, sender, receiver, hops, roles):
         for tunnel in tunnels:
             found = [h.replace("rut0", floodway.hash) for h in tunnel["hops"]]
             wanted = expected if tunnel["direction"] == "outbound" else expected[::-1]
-            names = [floodway.hash if h.startswith("other:") else h for h in found]
+            # The peers' consoles shorten hashes, and write the netdb that expands them once a minute.
+            ours = (f"other:{floodway.hash[:4]}", f"{floodway.hash[:4]}...")
+            names = [floodway.hash if h.startswith(ours) else h for h in found]
             if tunnel["state"] == "established":
                 assert names == wanted, f"{end}: {tunnel['direction']} tunnel {found}, not {wanted}"
     after = floodway.metrics()
