@@ -1,3 +1,17 @@
 //! Black-box load harness for I2P routers: it speaks the real protocol from outside.
+//!
+//! [`played`] routers speak it, without sockets; [`driver`] and [`swarm`] give them sockets, one call after the other or
+//! many at once. [`tunnels`] builds tunnels through a router under test as a creator does and packs numbered messages
+//! into them, [`checker`] judges what arrives. [`target`] starts the router under test and reads from the system
+//! what it costs.
 
+pub mod checker;
+pub mod clock;
+pub mod compare;
+pub mod driver;
 pub mod played;
+pub mod swarm;
+pub mod system;
+pub mod target;
+pub mod transit;
+pub mod tunnels;

@@ -1,2 +1,219 @@
-//! x
-fn main() {}
+//! The load tool's command line.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use loadtest::clock::Clock;
+use loadtest::compare::{CompareOptions, compare};
+use loadtest::swarm::Pace;
+use loadtest::target::{FloodwayOptions, I2pdOptions, Target, start_floodway, start_i2pd};
+use loadtest::transit::{TransitOptions, measure};
+use loadtest::tunnels::{CONTENT_USUAL, ROLES, Role};
+
+/// Black-box load tool for I2P routers: plays routers over NTCP2 on the loopback, and checks every message.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds tunnels through a router and sends numbered messages through them
+    Transit(TransitArgs),
+    /// Measures two routers in turn, A B A B A B, at one load, and prints a table
+    Compare(CompareArgs),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Floodway,
+    I2pd,
+}
+
+#[derive(Args)]
+struct TargetArgs {
+    /// Floodway's program [default: the one beside this program]
+    #[arg(long, value_name = "PATH")]
+    floodway: Option<PathBuf>,
+    /// Shards of Floodway [default: one per core]
+    #[arg(long, value_name = "N")]
+    shards: Option<u16>,
+    /// i2pd's program, or an installation of the test network [default: its i2pd 2.56.0]
+    #[arg(long, value_name = "PATH")]
+    i2pd: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct LoadArgs {
+    /// Routers that are played
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(2..=250))]
+    routers: u8,
+    /// Tunnels in each role
+    #[arg(long, default_value_t = 64)]
+    tunnels: usize,
+    /// Only these roles
+    #[arg(long, value_name = "ROLE", value_delimiter = ',')]
+    roles: Vec<RoleArg>,
+    /// Messages offered a second, over all tunnels [default: as fast as they arrive]
+    #[arg(long, value_name = "N")]
+    rate: Option<u64>,
+    /// Messages under way in each tunnel, when there is no rate
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    window: u64,
+    /// Seconds before the measurement
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    warm_up: u64,
+    /// Seconds of the measurement
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    duration: u64,
+    /// Bytes of content in the messages of gateways and endpoints; above 940 they are fragmented
+    #[arg(long, value_name = "BYTES", default_value_t = CONTENT_USUAL)]
+    content: usize,
+    /// What everything random on this side follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads of this program
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+    threads: u8,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RoleArg {
+    Participant,
+    Gateway,
+    Endpoint,
+}
+
+#[derive(Args)]
+struct TransitArgs {
+    /// The router under test
+    #[arg(long, value_enum)]
+    target: Kind,
+    #[command(flatten)]
+    programs: TargetArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Writes the figures as JSON to a file, or with - to standard output instead of text
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct CompareArgs {
+    /// How often each router is measured
+    #[arg(long, default_value_t = 3)]
+    pairs: u32,
+    #[command(flatten)]
+    programs: TargetArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Writes all figures as JSON to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl LoadArgs {
+    fn options(&self) -> TransitOptions {
+        let roles = self.roles.iter().map(|role| match role {
+            RoleArg::Participant => Role::Participant,
+            RoleArg::Gateway => Role::Gateway,
+            RoleArg::Endpoint => Role::Endpoint,
+        });
+        let roles: Vec<Role> = roles.collect();
+        TransitOptions {
+            routers: self.routers,
+            tunnels: self.tunnels,
+            roles: if roles.is_empty() { ROLES.to_vec() } else { roles },
+            pace: self.rate.map_or(Pace::Window(self.window), Pace::Rate),
+            warm_up: Duration::from_secs(self.warm_up),
+            duration: Duration::from_secs(self.duration),
+            seed: self.seed,
+            content_size: self.content,
+            threads: self.threads,
+        }
+    }
+}
+
+impl TargetArgs {
+    fn floodway(&self) -> FloodwayOptions {
+        FloodwayOptions {
+            path: self.floodway.clone(),
+            shards: self.shards,
+            ..FloodwayOptions::default()
+        }
+    }
+
+    fn i2pd(&self) -> I2pdOptions {
+        I2pdOptions { path: self.i2pd.clone() }
+    }
+
+    fn start(&self, kind: Kind, clock: Clock) -> Result<Target> {
+        match kind {
+            Kind::Floodway => start_floodway(&self.floodway(), clock),
+            Kind::I2pd => start_i2pd(&self.i2pd(), clock),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("loadtest: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let clock = Clock::start();
+    match Cli::parse().command {
+        Command::Transit(args) => transit(&args, clock, &stop),
+        Command::Compare(args) => {
+            let options = CompareOptions {
+                pairs: args.pairs,
+                load: args.load.options(),
+                floodway: args.programs.floodway(),
+                i2pd: args.programs.i2pd(),
+            };
+            let comparison = compare(&options, clock, &stop, &mut |line| eprintln!("{line}"))?;
+            if let Some(path) = &args.json {
+                std::fs::write(path, serde_json::to_string_pretty(&comparison)?)?;
+            }
+            println!("{comparison}");
+            Ok(if comparison.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+fn transit(args: &TransitArgs, clock: Clock, stop: &Arc<AtomicBool>) -> Result<ExitCode> {
+    let mut target = args.programs.start(args.target, clock)?;
+    let options = args.load.options();
+    let report = measure(&mut target, &options, clock, stop, &mut |line| eprintln!("{line}"));
+    target.stop(clock)?;
+    let report = report?;
+    let json = serde_json::to_string_pretty(&report)?;
+    match &args.json {
+        Some(path) if path.as_os_str() == "-" => println!("{json}"),
+        Some(path) => {
+            let mut file = std::fs::File::create(path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            writeln!(file, "{json}")?;
+            println!("{report}");
+        }
+        None => println!("{report}"),
+    }
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
