@@ -1,6 +1,7 @@
 //! What a swarm measures between two marks.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -80,7 +81,7 @@ pub struct DelaySummary {
 }
 
 /// What the messages through tunnels of one role came to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RoleReport {
     /// Messages sent between the marks.
     pub sent: u64,
@@ -97,6 +98,17 @@ pub struct RoleReport {
     /// Messages at the wrong end.
     pub misdelivered: u64,
     delays: Histogram<u64>,
+}
+
+impl fmt::Debug for RoleReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, delivered, lost, reordered, duplicates, corrupt, misdelivered, .. } = self;
+        write!(
+            f,
+            "sent {sent}, delivered {delivered}, lost {lost}, reordered {reordered}, duplicates {duplicates}, corrupt \
+             {corrupt}, misdelivered {misdelivered}"
+        )
+    }
 }
 
 impl RoleReport {
