@@ -27,7 +27,7 @@ fi
 if ! podman image exists rust:1.95-bookworm; then
   podman build -q --pull=never -t rust:1.95-bookworm - >&2 <<'C'
 FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev make pkg-config && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends gcc git libc6-dev make pkg-config && rm -rf /var/lib/apt/lists/*
 ENV CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:/usr/local/toolchain/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 C
 fi
