@@ -9,6 +9,7 @@ pub mod checker;
 pub mod clock;
 pub mod compare;
 pub mod driver;
+pub mod metrics;
 pub mod played;
 pub mod swarm;
 pub mod system;

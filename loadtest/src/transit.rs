@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::clock::Clock;
+use crate::metrics;
 use crate::swarm::{BuildCounts, Pace, Swarm, SwarmConfig, SwarmError, SwarmReport};
 use crate::system::{self, Machine};
 use crate::target::{NETWORK, Target};
@@ -228,7 +229,7 @@ impl Worker {
         let mut swarm = Swarm::new(self.swarm.clone(), self.clock, Arc::clone(&self.stop))?;
         swarm.introduce(self.subject)?;
         // Long enough for the router under test to file what the handshakes told it.
-        swarm.run(Duration::from_millis(500))?;
+        swarm.run(Duration::from_secs(2))?;
         let mut builds = Vec::new();
         for role in &self.options.roles {
             builds.push((*role, swarm.build(*role, self.tunnels)?));
@@ -275,6 +276,11 @@ fn assemble(
             cpu_micros_per_message: 0.0,
             memory_bytes: memory.0,
             memory_bytes_max: memory.1,
+            drops_by_its_own_account: target
+                .metrics
+                .and_then(|address| metrics::scrape(address).ok())
+                .map(|metrics| metrics.drops())
+                .unwrap_or_default(),
         },
         settings: Settings::new(options, threads),
         seconds: to.at.saturating_sub(from.at).as_secs_f64(),

@@ -74,6 +74,8 @@ pub struct TargetFigures {
     pub memory_bytes: u64,
     /// The most resident memory.
     pub memory_bytes_max: u64,
+    /// What it says that it dropped since its start, by reason: for whoever looks for the cause of a loss.
+    pub drops_by_its_own_account: BTreeMap<String, f64>,
 }
 
 /// What the messages of one role came to, or of all.
@@ -249,6 +251,11 @@ impl fmt::Display for TransitReport {
             target.memory_bytes / 1_000_000,
             target.memory_bytes_max / 1_000_000
         )?;
+        if self.total.lost > 0 && !target.drops_by_its_own_account.is_empty() {
+            let drops = &target.drops_by_its_own_account;
+            let drops: Vec<String> = drops.iter().map(|(why, n)| format!("{why} {n}")).collect();
+            writeln!(f, "  dropped by its own account: {}", drops.join(", "))?;
+        }
         write!(f, "  CPU of the load tool: {:.2} s", self.tool_cpu_seconds)
     }
 }
