@@ -20,6 +20,8 @@ pub struct FloodwayOptions {
     pub shards: Option<u16>,
     /// Whether it is a floodfill.
     pub floodfill: bool,
+    /// Where its first routers come from: a directory of router infos, or a zip file; none if `None`.
+    pub reseed: Option<PathBuf>,
     /// Further arguments of `run`.
     pub arguments: Vec<OsString>,
 }
@@ -41,7 +43,9 @@ pub fn start_floodway(options: &FloodwayOptions, clock: Clock) -> Result<Target>
     command.arg("run").arg("--data-dir").arg(data.path().join("data"));
     command.args(["--network-id", &NETWORK.to_string(), "--host", &address.to_string()]);
     command.args(["--port", &free_port(address)?.to_string(), "--allow-private"]);
-    command.args(["--reseed", "none", "--metrics", &metrics.to_string()]);
+    command.arg("--reseed");
+    command.arg(options.reseed.clone().unwrap_or_else(|| PathBuf::from("none")));
+    command.args(["--metrics", &metrics.to_string()]);
     command.args(["--floodfill", if options.floodfill { "on" } else { "off" }]);
     if let Some(shards) = options.shards {
         command.args(["--shards", &shards.to_string()]);
