@@ -17,7 +17,7 @@ def carry(net, floodway, sender, receiver, hops, roles):
             found = [h.replace("rut0", floodway.hash) for h in tunnel["hops"]]
             wanted = expected if tunnel["direction"] == "outbound" else expected[::-1]
             # The peers' consoles shorten hashes, and write the netdb that expands them once a minute.
-            ours = (f"other:{floodway.hash[:4]}", f"{floodway.hash[:4]}...")
+            ours = (f"other:{floodway.hash[:4]}", f"{floodway.hash[:4]}...", "extra:router.info")
             names = [floodway.hash if h.startswith(ours) else h for h in found]
             if tunnel["state"] == "established":
                 assert names == wanted, f"{end}: {tunnel['direction']} tunnel {found}, not {wanted}"
