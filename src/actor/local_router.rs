@@ -64,7 +64,10 @@ impl LocalRouter {
 
     fn mark_floodfills_changed(&mut self, cx: &Context<'_>) {
         if self.snapshot_due.is_none() {
-            self.snapshot_due = Some(cx.now.instant + SNAPSHOT_INTERVAL);
+            // The first floodfill is news at once: without one nothing can be looked up.
+            let pause =
+                if cx.snapshot.floodfills.is_empty() { Duration::ZERO } else { SNAPSHOT_INTERVAL };
+            self.snapshot_due = Some(cx.now.instant + pause);
         }
     }
 

@@ -175,7 +175,10 @@ impl<M: Machine> Pump<M> {
         self.parcels = parcels;
         for _ in 0..EVENTS_PER_TURN {
             let Some((at, event)) = self.parts.local.pop() else { break };
-            self.queue_delays.record(now.instant.since(at));
+            // What was written is told without haste; its delay says nothing about ours.
+            if !matches!(event, Event::Sent { .. }) {
+                self.queue_delays.record(now.instant.since(at));
+            }
             self.take_in(event, now);
         }
     }
