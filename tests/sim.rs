@@ -230,3 +230,39 @@ fn a_message_for_an_unknown_router_is_dropped_and_counted_within_its_time() {
     trio.world.run_for(Duration::from_secs(7));
     assert_eq!(trio.world.metric(trio.first, "drops_total", "router_unknown"), 1);
 }
+
+#[test]
+fn two_that_dial_each_other_at_once_end_up_with_a_session() {
+    for seed in 0..20 {
+        let mut world = World::new(100 + seed);
+        let configs = [config(&mut world, 1, 2, true), config(&mut world, 2, 2, false)];
+        let infos: Vec<_> = configs
+            .iter()
+            .map(|c| {
+                // A throw-away shard signs what the real one will sign as well: its date is that of the start.
+                let rng = ShardRng::from_seed([1; 32]);
+                let shard = floodway::shard::core::Shard::new(
+                    Arc::clone(c),
+                    floodway::base::id::ShardId(0),
+                    &[],
+                    rng,
+                    world.now(),
+                );
+                Arc::clone(&shard.snapshot().router_info)
+            })
+            .collect();
+        // Each knows the other from the start, and visits it.
+        let [first, second] = configs;
+        let second_info = Arc::clone(&infos[1]);
+        let first = world.reserve_node(first);
+        let second = world.reserve_node(second);
+        world.start_node(first, &[second_info]);
+        world.start_node(second, &[Arc::clone(&infos[0])]);
+        world.run_for(Duration::from_secs(10));
+        for node in [first, second] {
+            let sessions = world.metric(node, "sessions", "inbound")
+                + world.metric(node, "sessions", "outbound");
+            assert_eq!(sessions, 1, "seed {seed}, node {node}");
+        }
+    }
+}

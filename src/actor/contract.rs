@@ -1,7 +1,7 @@
 //! What an actor is, and the context through which it acts.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::address::Address;
@@ -91,6 +91,8 @@ pub struct Effects {
     pub diffie_hellmans: Vec<DiffieHellman>,
     /// Signatures to check, done together later in the turn.
     pub verifications: Vec<Verification>,
+    /// Addresses that peers have just connected from; all shards are told.
+    pub knocks: Vec<IpAddr>,
     /// A new snapshot for all shards.
     pub snapshot: Option<Arc<Snapshot>>,
 }

@@ -1,6 +1,7 @@
 //! The closed set of messages between actors.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
@@ -102,6 +103,8 @@ pub enum SessionMessage {
         /// What to do when we do not know the router.
         unknown: Unknown,
     },
+    /// A peer has just connected from this address, on some shard.
+    Knock(IpAddr),
     /// Open a session.
     Dial(Ntcp2Endpoint),
     /// Take over a session whose handshake ended on another shard.

@@ -30,6 +30,13 @@ pub struct SessionActor {
     phase: Phase,
     in_flight: usize,
     opened: Instant,
+    held: Option<Held>,
+}
+
+/// What a router that we dial has answered, while it may be dialling us.
+struct Held {
+    bytes: Vec<u8>,
+    until: Instant,
 }
 
 enum Phase {
@@ -66,6 +73,7 @@ impl SessionActor {
             remote: Some(remote),
             phase: Phase::Handshaking(Box::new(handshake)),
             in_flight: 0,
+            held: None,
             opened: cx.now.instant,
         }
     }
@@ -78,6 +86,7 @@ impl SessionActor {
             remote: Some(endpoint.address),
             phase: Phase::Connecting(Box::new(endpoint)),
             in_flight: 0,
+            held: None,
             opened: now.instant,
         }
     }
@@ -90,6 +99,7 @@ impl SessionActor {
             remote: None,
             phase: Phase::Established { session: Box::new(session), peer },
             in_flight: 0,
+            held: None,
             opened: now.instant,
         }
     }
@@ -104,6 +114,30 @@ impl SessionActor {
     #[must_use]
     pub fn direction(&self) -> Direction {
         self.direction
+    }
+
+    /// Whether this is a dial that has not become a session.
+    #[must_use]
+    pub fn is_dial(&self) -> bool {
+        match &self.phase {
+            Phase::Connecting(_) => true,
+            Phase::Handshaking(_) => self.direction == Direction::Outbound,
+            Phase::Swallowing { .. } | Phase::Established { .. } => false,
+        }
+    }
+
+    /// Keeps the answer to our message 1 until then, instead of finishing the handshake.
+    pub fn hold(&mut self, bytes: &[u8], until: Instant) {
+        let held = self.held.get_or_insert(Held { bytes: Vec::new(), until });
+        // More than message 2 can be is of no use, and the handshake will say so.
+        let room = HELD_MAX.saturating_sub(held.bytes.len()).min(bytes.len());
+        held.bytes.extend_from_slice(bytes.get(..room).unwrap_or_default());
+    }
+
+    /// What was held, once its time has come.
+    pub fn take_held(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let held = self.held.take_if(|held| held.until <= now)?;
+        Some(held.bytes)
     }
 
     /// The other end's address, where this shard saw it.
@@ -283,6 +317,11 @@ impl SessionActor {
     /// When something must have happened.
     #[must_use]
     pub fn deadline(&self) -> Instant {
+        let own = self.phase_deadline();
+        self.held.as_ref().map_or(own, |held| held.until.min(own))
+    }
+
+    fn phase_deadline(&self) -> Instant {
         match &self.phase {
             Phase::Connecting(_) => self.opened + CONNECT_MAX,
             Phase::Handshaking(handshake) => handshake.deadline(),
@@ -295,7 +334,7 @@ impl SessionActor {
 
     /// Ends the connection if its deadline has passed.
     pub fn handle_timeout(&mut self, cx: &mut Context<'_>) -> Progress {
-        if cx.now.instant < self.deadline() {
+        if cx.now.instant < self.phase_deadline() {
             return Progress::Nothing;
         }
         match &self.phase {
@@ -314,6 +353,9 @@ impl SessionActor {
         Progress::Ended
     }
 }
+
+/// Bytes of an answer that are held at most: message 2 with the most padding that routers accept.
+const HELD_MAX: usize = 512;
 
 /// Time for a TCP connection to come up.
 const CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(6);

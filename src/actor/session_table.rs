@@ -1,9 +1,10 @@
 //! All sessions of one shard: finds the one for a connection or a router, and keeps their deadlines.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::address::Address;
 use super::contract::{Actor, Close, Context, TransportEffect};
@@ -26,6 +27,14 @@ use crate::wire::router_info::RouterInfo;
 /// and each closed what it thinks the duplicate, none would be left.
 const SESSIONS_PER_ROUTER: usize = 2;
 
+/// How long a dial stands back after a peer has connected from the address that is dialled, and how much longer at
+/// random. If both sides dial at once, some routers take the second session for a failure of the first and leave us alone
+/// for minutes; with both standing back for different times, one of the two comes about.
+const KNOCK_PATIENCE: Duration = Duration::from_millis(1500);
+const KNOCK_JITTER_MS: usize = 1000;
+/// Addresses remembered at most; what overflows is forgotten, which costs a race and nothing else.
+const KNOCKS_MAX: usize = 1024;
+
 /// The sessions of one shard.
 pub struct SessionTable {
     sessions: Slab<SessionActor>,
@@ -39,6 +48,10 @@ pub struct SessionTable {
     events: Vec<Event>,
     dialled: u64,
     reached: bool,
+    /// Until when dials to an address stand back, because somebody there has just connected to us.
+    knocks: BTreeMap<IpAddr, Instant>,
+    /// Dials that stand back, by the time at which they are taken up again.
+    postponed: BTreeMap<(Instant, RouterHash), Ntcp2Endpoint>,
 }
 
 /// Counts of established sessions.
@@ -65,6 +78,8 @@ impl SessionTable {
             events: Vec::new(),
             dialled: 0,
             reached: false,
+            knocks: BTreeMap::new(),
+            postponed: BTreeMap::new(),
         }
     }
 
@@ -88,6 +103,8 @@ impl SessionTable {
         remote: SocketAddr,
         cx: &mut Context<'_>,
     ) {
+        self.note_knock(remote.ip(), cx);
+        cx.effects.knocks.push(remote.ip());
         let session = SessionActor::accepted(connection, remote, cx);
         self.insert(session, cx);
     }
@@ -114,6 +131,14 @@ impl SessionTable {
     ) {
         let Some(key) = self.by_connection.get(&connection).copied() else { return };
         let Some(session) = self.sessions.find_mut(key) else { return };
+        if session.is_dial()
+            && let Some(until) = session.remote().and_then(|r| self.knocks.get(&r.ip()))
+            && *until > cx.now.instant
+        {
+            session.hold(bytes, *until);
+            self.deadlines.push(Reverse((*until, key)));
+            return;
+        }
         let mut events = std::mem::take(&mut self.events);
         let progress = session.handle_bytes(bytes, &mut self.replay, &mut events, cx);
         let peer = session.peer();
@@ -203,6 +228,10 @@ impl SessionTable {
         if self.dialling.contains_key(&router) {
             return;
         }
+        if let Some(until) = self.standing_back(&endpoint.address.ip(), cx) {
+            self.postponed.insert((until, router), endpoint);
+            return;
+        }
         let connection = self.next_connection(cx.shard);
         let address = endpoint.address;
         let session = SessionActor::dialling(connection, endpoint, cx.now);
@@ -216,6 +245,30 @@ impl SessionTable {
         }
     }
 
+    /// Somebody at this address has just connected: what we dial there stands back for a moment.
+    fn note_knock(&mut self, address: IpAddr, cx: &mut Context<'_>) {
+        self.knocks.retain(|_, until| *until > cx.now.instant);
+        if self.knocks.len() < KNOCKS_MAX {
+            let jitter = u64::try_from(cx.rng.below(KNOCK_JITTER_MS)).unwrap_or(0);
+            let until = cx.now.instant + KNOCK_PATIENCE + Duration::from_millis(jitter);
+            self.knocks.entry(address).or_insert(until);
+        }
+    }
+
+    fn standing_back(&self, address: &IpAddr, cx: &Context<'_>) -> Option<Instant> {
+        self.knocks.get(address).copied().filter(|until| *until > cx.now.instant)
+    }
+
+    /// Ends our own dial to a router that has come to us meanwhile.
+    fn give_up_dial(&mut self, router: &RouterHash, cx: &mut Context<'_>) {
+        let Some(key) = self.dialling.remove(router) else { return };
+        let Some(session) = self.sessions.remove(key) else { return };
+        let connection = session.connection();
+        self.by_connection.remove(&connection);
+        let close = TransportEffect::Close { connection, how: Close::Reset };
+        cx.effects.transport.push_back(close);
+    }
+
     fn next_connection(&mut self, shard: ShardId) -> ConnectionId {
         self.dialled += 1;
         ConnectionId::new(shard, ConnectionOrigin::Dialled, self.dialled)
@@ -225,6 +278,7 @@ impl SessionTable {
         let peer = adoption.peer.hash();
         let session = SessionActor::adopted(adoption.connection, adoption.session, peer, cx.now);
         let Some(key) = self.insert(session, cx) else { return };
+        self.give_up_dial(&peer, cx);
         self.welcome(key, peer, cx);
         let met = NetdbMessage::Met(adoption.peer);
         cx.send(Address::Router(peer), Message::Netdb(met));
@@ -387,21 +441,35 @@ impl Actor for SessionTable {
             SessionMessage::Deliver { to, message, unknown } => {
                 self.deliver(to, message, unknown, cx);
             }
+            SessionMessage::Knock(address) => self.note_knock(address, cx),
             SessionMessage::Dial(endpoint) => self.dial(endpoint, cx),
             SessionMessage::Adopt(adoption) => self.adopt(*adoption, cx),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+        let sessions = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
+        let dials = self.postponed.first_key_value().map(|((until, _), _)| *until);
+        [sessions, dials].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        while let Some(entry) = self.postponed.first_entry()
+            && entry.key().0 <= cx.now.instant
+        {
+            let endpoint = entry.remove();
+            self.dial(endpoint, cx);
+        }
         while let Some(Reverse((deadline, key))) = self.deadlines.peek().copied() {
             if deadline > cx.now.instant {
                 break;
             }
             self.deadlines.pop();
+            let Some(session) = self.sessions.find_mut(key) else { continue };
+            if let Some(mut held) = session.take_held(cx.now.instant) {
+                let connection = session.connection();
+                self.handle_received(connection, &mut held, cx);
+            }
             let Some(session) = self.sessions.find_mut(key) else { continue };
             let progress = session.handle_timeout(cx);
             self.follow(key, progress, cx);

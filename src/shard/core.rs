@@ -16,7 +16,7 @@ use crate::actor::counters::{Counters, Drop};
 use crate::actor::dialer::Dialer;
 use crate::actor::garlic::GarlicOpener;
 use crate::actor::local_router::{LocalRouter, first_snapshot};
-use crate::actor::message::Message;
+use crate::actor::message::{Message, SessionMessage};
 use crate::actor::netdb::Netdb;
 use crate::actor::node::NodeConfig;
 use crate::actor::session_table::SessionTable;
@@ -399,6 +399,13 @@ impl Shard {
         }
         while let Some(effect) = self.effects.transport.pop_front() {
             self.carry_out(effect);
+        }
+        for address in std::mem::take(&mut self.effects.knocks) {
+            for shard in (0..self.node.shards).map(ShardId) {
+                if shard != self.id {
+                    self.send_to(shard, Message::Session(SessionMessage::Knock(address)));
+                }
+            }
         }
         if let Some(snapshot) = self.effects.snapshot.take() {
             for shard in 0..self.node.shards {

@@ -46,7 +46,9 @@ impl Envelope {
                 | MessageType::OutboundTunnelBuildReply
                 | MessageType::Unknown(_) => Lane::Control,
             },
-            Message::Session(SessionMessage::Dial(_) | SessionMessage::Adopt(_))
+            Message::Session(
+                SessionMessage::Knock(_) | SessionMessage::Dial(_) | SessionMessage::Adopt(_),
+            )
             | Message::Transit(TransitMessage::Install(_))
             | Message::Inbound(_)
             | Message::Dialer(_)

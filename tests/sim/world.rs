@@ -110,21 +110,32 @@ impl World {
         &mut self.rng
     }
 
+    /// Adds a router and starts it.
     pub fn add_node(&mut self, config: Arc<NodeConfig>, seeds: &[Arc<RouterInfo>]) -> usize {
-        let now = self.now();
-        let shards = (0..config.shards)
-            .map(|shard| {
-                let rng = ShardRng::from_seed(self.rng.bytes());
-                Shard::new(Arc::clone(&config), ShardId(shard), seeds, rng, now)
-            })
-            .collect::<Vec<_>>();
-        let node = self.nodes.len();
-        let count = shards.len();
-        self.nodes.push(Node { config, shards, next_accept: 0, router_info: None });
-        for shard in 0..count {
-            self.turn(node, shard);
-        }
+        let node = self.reserve_node(config);
+        self.start_node(node, seeds);
         node
+    }
+
+    /// Adds a router that listens, and runs once it is started.
+    pub fn reserve_node(&mut self, config: Arc<NodeConfig>) -> usize {
+        self.nodes.push(Node { config, shards: Vec::new(), next_accept: 0, router_info: None });
+        self.nodes.len() - 1
+    }
+
+    /// Starts a router that was added before.
+    pub fn start_node(&mut self, node: usize, seeds: &[Arc<RouterInfo>]) {
+        let now = self.now();
+        let config = Arc::clone(&self.nodes[node].config);
+        for shard in 0..config.shards {
+            let rng = ShardRng::from_seed(self.rng.bytes());
+            let shard = Shard::new(Arc::clone(&config), ShardId(shard), seeds, rng, now);
+            self.nodes[node].shards.push(shard);
+        }
+        for shard in 0..usize::from(config.shards) {
+            self.schedule(self.now + 1, Event::Wake { node, shard });
+            self.wakes.insert((node, shard), self.now + 1);
+        }
     }
 
     pub fn add_played(&mut self, role: Role) -> usize {
