@@ -8,6 +8,7 @@
 pub mod checker;
 pub mod clock;
 pub mod compare;
+pub mod demo;
 pub mod driver;
 pub mod metrics;
 pub mod played;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loadtest::clock::Clock;
 use loadtest::compare::{CompareOptions, compare};
+use loadtest::demo::{DemoOptions, demonstrate};
 use loadtest::swarm::Pace;
 use loadtest::target::{FloodwayOptions, I2pdOptions, Target, start_floodway, start_i2pd};
 use loadtest::transit::{TransitOptions, measure};
@@ -30,6 +31,8 @@ enum Command {
     Transit(TransitArgs),
     /// Measures two routers in turn, A B A B A B, at one load, and prints a table
     Compare(CompareArgs),
+    /// Shows a Floodway router at work for one minute, without any network, and writes a page about it
+    Demo(DemoArgs),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -120,6 +123,53 @@ struct CompareArgs {
     json: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct DemoArgs {
+    /// Floodway's program [default: the one beside this program]
+    #[arg(long, value_name = "PATH")]
+    floodway: Option<PathBuf>,
+    /// Shards of Floodway [default: one per core]
+    #[arg(long, value_name = "N")]
+    shards: Option<u16>,
+    /// Routers that are played
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(2..=64))]
+    routers: u8,
+    /// Length
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Messages a second at the end
+    #[arg(long, value_name = "N", default_value_t = 4000)]
+    rate: u64,
+    /// Tunnels in each role at the end
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    tunnels: usize,
+    /// Where the page goes
+    #[arg(long, value_name = "FILE", default_value = "target/demo.html")]
+    html: PathBuf,
+    /// What everything random on this side follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl DemoArgs {
+    fn options(&self) -> DemoOptions {
+        DemoOptions {
+            floodway: FloodwayOptions {
+                path: self.floodway.clone(),
+                shards: self.shards,
+                floodfill: true,
+                ..FloodwayOptions::default()
+            },
+            routers: self.routers,
+            duration: Duration::from_secs(self.seconds),
+            rate: self.rate,
+            tunnels: self.tunnels,
+            html: self.html.clone(),
+            seed: self.seed,
+        }
+    }
+}
+
 impl LoadArgs {
     fn options(&self) -> TransitOptions {
         let roles = self.roles.iter().map(|role| match role {
@@ -181,6 +231,10 @@ fn run() -> Result<ExitCode> {
     let clock = Clock::start();
     match Cli::parse().command {
         Command::Transit(args) => transit(&args, clock, &stop),
+        Command::Demo(args) => {
+            let sound = demonstrate(&args.options(), clock, &stop)?;
+            Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Command::Compare(args) => {
             let options = CompareOptions {
                 pairs: args.pairs,

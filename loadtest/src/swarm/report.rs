@@ -21,6 +21,8 @@ const SILENCE_MAX: Duration = Duration::from_millis(1500);
 /// The books of all roles.
 pub(super) struct Books {
     roles: BTreeMap<Role, RoleBooks>,
+    /// Delays since somebody last asked.
+    recent: Histogram<u64>,
 }
 
 struct RoleBooks {
@@ -32,7 +34,8 @@ struct RoleBooks {
 
 impl Books {
     pub(super) fn new() -> Self {
-        Self { roles: ROLES.into_iter().map(|role| (role, RoleBooks::new())).collect() }
+        let roles = ROLES.into_iter().map(|role| (role, RoleBooks::new())).collect();
+        Self { roles, recent: delays() }
     }
 
     pub(super) fn finding(&mut self, role: Role, finding: Finding) {
@@ -46,6 +49,7 @@ impl Books {
     pub(super) fn delay(&mut self, role: Role, micros: u64) {
         let books = self.roles.entry(role).or_insert_with(RoleBooks::new);
         books.delays.saturating_record(micros.max(1));
+        self.recent.saturating_record(micros.max(1));
     }
 
     /// The sum of all roles so far.
@@ -56,14 +60,26 @@ impl Books {
 
 impl RoleBooks {
     fn new() -> Self {
-        let delays = Histogram::new_with_bounds(1, DELAY_MAX, 3)
-            .expect("1, 60 s and 3 digits are bounds of a histogram");
         Self {
             tally: Tally::default(),
             at_start: Tally::default(),
             at_end: Tally::default(),
-            delays,
+            delays: delays(),
         }
+    }
+}
+
+fn delays() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, DELAY_MAX, 3)
+        .expect("1, 60 s and 3 digits are bounds of a histogram")
+}
+
+fn summary(delays: &Histogram<u64>) -> DelaySummary {
+    DelaySummary {
+        p50: delays.value_at_quantile(0.5),
+        p90: delays.value_at_quantile(0.9),
+        p99: delays.value_at_quantile(0.99),
+        max: delays.max(),
     }
 }
 
@@ -115,7 +131,6 @@ impl RoleReport {
     /// A report of nothing.
     #[must_use]
     pub fn empty() -> Self {
-        let RoleBooks { delays, .. } = RoleBooks::new();
         Self {
             sent: 0,
             delivered: 0,
@@ -124,7 +139,7 @@ impl RoleReport {
             duplicates: 0,
             corrupt: 0,
             misdelivered: 0,
-            delays,
+            delays: delays(),
         }
     }
 
@@ -144,12 +159,7 @@ impl RoleReport {
     /// The delays of the messages sent between the marks.
     #[must_use]
     pub fn delay(&self) -> DelaySummary {
-        DelaySummary {
-            p50: self.delays.value_at_quantile(0.5),
-            p90: self.delays.value_at_quantile(0.9),
-            p99: self.delays.value_at_quantile(0.99),
-            max: self.delays.max(),
-        }
+        summary(&self.delays)
     }
 }
 
@@ -175,6 +185,14 @@ impl Swarm {
             stream.counted = stream.book.sent()..u64::MAX;
         }
         self.load.held_back = 0;
+    }
+
+    /// Counts all messages of all tunnels from their first on, also of tunnels that are new since
+    /// [`Swarm::mark_start`].
+    pub fn count_all(&mut self) {
+        for stream in &mut self.streams {
+            stream.counted = 0..u64::MAX;
+        }
     }
 
     /// From here on messages no longer count; those under way do.
@@ -208,6 +226,19 @@ impl Swarm {
             }
             self.run(SILENCE_MAX / 10)?;
         }
+    }
+
+    /// The delays of the counted messages that have come since this was last asked.
+    pub fn recent_delay(&mut self) -> DelaySummary {
+        let recent = summary(&self.load.books.recent);
+        self.load.books.recent.reset();
+        recent
+    }
+
+    /// What has come so far, all roles together.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.load.books.total()
     }
 
     /// What was measured between the marks.
