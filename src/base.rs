@@ -4,7 +4,6 @@ pub mod frame;
 pub mod id;
 pub mod limits;
 pub mod recent_set;
-pub mod redact;
 pub mod rng;
 pub mod slab;
 pub mod time;
