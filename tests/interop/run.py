@@ -101,7 +101,7 @@ def told(problem):
 def evidence(net):
     """The end of Floodway's log and the peers' states."""
     parts = []
-    for router in net.routers:
+    for router in (r for r in net.routers if r.process or r.hash is None):
         parts.append(f"--- log of {router.slot} ---\n{router.log_tail()}")
         try:
             shown = router.metrics().show("sessions", "transit", "builds", "netdb", "drops",

@@ -26,8 +26,9 @@ class Router:
         self.net = net
         self.slot = slot
         self.ip = json.loads((net.dir / "net.json").read_text())["slots"][slot]["ip"]
-        self.dir = net.dir / f"{slot}-router"
-        self.log = net.dir / f"{slot}.log"
+        net.started += 1
+        self.dir = net.dir / f"router-{net.started}-{slot}"
+        self.log = net.dir / f"router-{net.started}-{slot}.log"
         self.process = None
         self.hash = None
 
@@ -47,6 +48,12 @@ class Router:
 
     def log_tail(self, lines=60):
         return "\n".join(self.log_text().splitlines()[-lines:])
+
+    def kill(self):
+        if self.running():
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.process = None
 
     def stop(self, seconds=15):
         """SIGTERM; the router must end by itself with exit code 0."""
@@ -94,7 +101,7 @@ class Floodway(Router):
             return "none"
         if self.reseed == "peers":
             return self.net.dir / "routerinfos"
-        folder = self.net.dir / f"{self.slot}-seeds"
+        folder = self.dir.with_suffix(".seeds")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for number, file in enumerate(seed_files(self.net, self.reseed)):
@@ -148,10 +155,11 @@ class StandIn(Router):
     test's demands can be met at all. What Floodway counts is then taken for granted.
     """
 
-    def __init__(self, net, slot, reseed="peers", floodfill=True, flags=()):
+    def __init__(self, net, slot, reseed="peers", floodfill=True, neighbours=()):
         super().__init__(net, slot)
         self.reseed = reseed
         self.floodfill = floodfill
+        self.neighbours = [p["hash"] for p in neighbours]
         self.port = 16000
 
     @property
@@ -171,6 +179,8 @@ class StandIn(Router):
         with zipfile.ZipFile(own_zip, "w"):
             pass                    # empty: what it knows is put into its netDb
         conf = i2pd_conf(net, peer).replace(f"{net['dir']}/reseed.zip", str(own_zip))
+        if self.neighbours:         # it connects to these alone, and reaches others through tunnels
+            conf += f"\n[trust]\nenabled = true\nrouters = {','.join(self.neighbours)}\n"
         (self.dir / "i2pd.conf").write_text(conf)
         (self.dir / "tunnels.conf").write_text("")
         shutil.rmtree(self.dir / "netDb", ignore_errors=True)

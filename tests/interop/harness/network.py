@@ -24,6 +24,7 @@ class Network:
         self.settings = settings
         self.peers = []
         self.routers = []
+        self.started = 0
         self.up_done = False
 
     # ---- start and end
@@ -97,7 +98,11 @@ class Network:
     def _start(self, kind, slot, options):
         router = kind(self, slot, **options)
         self.routers.append(router)
-        router.start()
+        try:
+            router.start()
+        except BaseException:
+            router.kill()
+            raise
         return router
 
     # ---- the peers
