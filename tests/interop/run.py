@@ -221,7 +221,7 @@ def main():
     target = Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target"))
     settings = SimpleNamespace(
         work=a.work.resolve(), keep=a.keep, shards=a.shards, stand_in=a.stand_in,
-        program=None if a.stand_in else find_program(a.program, target))
+        program=find_program(a.program, target))
     report = Report()
     began = time.time()
     for case, tests in picked:

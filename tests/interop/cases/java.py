@@ -1,6 +1,7 @@
 """Java I2P uses Floodway as a hop."""
 
-NETWORK = ["--i2pd-mid", 2, "--java", 1]
+# Java alone of three may find no tunnels before we come: it is not waited for
+NETWORK = ["--i2pd-mid", 2, "--java", 1, "--wait", 40]
 
 
 def test_java_lists_us_as_a_hop(net, floodway):

@@ -151,15 +151,14 @@ class Floodway(Router):
 
 
 class StandIn(Router):
-    """An i2pd in a slot: one more real router, or one in Floodway's place, which shows whether a
-    test's demands can be met at all. What Floodway counts is then taken for granted.
+    """An i2pd in Floodway's place: shows whether a test's demands can be met by a router at all.
+    What Floodway counts is taken for granted.
     """
 
-    def __init__(self, net, slot, reseed="peers", floodfill=True, neighbours=()):
+    def __init__(self, net, slot, reseed="peers", floodfill=True, flags=()):
         super().__init__(net, slot)
         self.reseed = reseed
         self.floodfill = floodfill
-        self.neighbours = [p["hash"] for p in neighbours]
         self.port = 16000
 
     @property
@@ -179,8 +178,6 @@ class StandIn(Router):
         with zipfile.ZipFile(own_zip, "w"):
             pass                    # empty: what it knows is put into its netDb
         conf = i2pd_conf(net, peer).replace(f"{net['dir']}/reseed.zip", str(own_zip))
-        if self.neighbours:         # it connects to these alone, and reaches others through tunnels
-            conf += f"\n[trust]\nenabled = true\nrouters = {','.join(self.neighbours)}\n"
         (self.dir / "i2pd.conf").write_text(conf)
         (self.dir / "tunnels.conf").write_text("")
         shutil.rmtree(self.dir / "netDb", ignore_errors=True)
@@ -201,15 +198,6 @@ class StandIn(Router):
         for name, value in changes.items():
             setattr(self, name, value)
         self.start()
-
-    def router_log(self):
-        file = self.dir / "router.log"
-        return file.read_text(errors="replace") if file.exists() else ""
-
-    def transports(self):
-        """The page of its console that lists its sessions."""
-        return self.net.inside("hub", sys.executable, "-c", SCRAPE,
-                               f"http://{self.ip}:7070/?page=transports")
 
     def metrics(self):
         return Anything()

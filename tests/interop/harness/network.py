@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from .floodway import Floodway, StandIn
+from .floodway import Floodway, Router, StandIn
 
 PROGRAM = Path(__file__).resolve().parent.parent / "testnet.py"
 TOP = PROGRAM.parent.parent.parent
@@ -89,13 +89,7 @@ class Network:
 
     def floodway(self, slot="rut0", **options):
         """Starts Floodway at a place in the network; it ends with the network at the latest."""
-        return self._start(StandIn if self.settings.stand_in else Floodway, slot, options)
-
-    def i2pd(self, slot="rut1", **options):
-        """Starts one more i2pd, which the network does not know."""
-        return self._start(StandIn, slot, options)
-
-    def _start(self, kind, slot, options):
+        kind = StandIn if self.settings.stand_in else Floodway
         router = kind(self, slot, **options)
         self.routers.append(router)
         try:
@@ -154,6 +148,20 @@ class Network:
             raise AssertionError(f"sam-echo {sender['name']} {receiver['name']} via {list(via)} "
                                  f"length {length}: {done.stdout[-2500:]}{done.stderr[-1000:]}")
         return json.loads(done.stdout)
+
+    def neighbour(self, router, errand, *arguments):
+        """Plays one more router, in slot rut1, that tells or asks a router or peer; what it prints."""
+        info = router.router_info if isinstance(router, Router) \
+            else self.dir / router["name"] / "router.info"
+        program = self.settings.program.parent / "neighbour"
+        address = json.loads((self.dir / "net.json").read_text())["slots"]["rut1"]["ip"]
+        command = self.inside_command("rut1", [program, "--to", info, "--host", address, errand,
+                                               *arguments])
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 0, f"neighbour {errand} {' '.join(map(str, arguments))} at " \
+            f"{getattr(router, 'slot', None) or router['name']}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
 
     def log(self, peer):
         return Path(peer["log"]).read_text(errors="replace")
