@@ -98,7 +98,10 @@ is_listed_by_peers() {
   testnet expect "$net" ntcp2 "$hash" --count 2 --timeout 60
 }
 
-is_healthy() { podman healthcheck run "$name"; }
+# Run in the slot, too: with --network host an exec stays in the network of whoever calls it.
+is_healthy() {
+  testnet exec "$net" -- env CONTAINERS_CONF="$CONTAINERS_CONF" podman healthcheck run "$name"
+}
 
 shows_metrics() {
   testnet exec "$net" --slot hub -- python3 -c \
