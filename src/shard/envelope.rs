@@ -31,13 +31,15 @@ impl Envelope {
                 Lane::Data
             }
             Message::Session(SessionMessage::Deliver { message, .. }) => match message.kind {
-                MessageType::TunnelData | MessageType::TunnelGateway => Lane::Data,
+                // What an endpoint delivers keeps its order with what it passes into tunnels.
+                MessageType::TunnelData | MessageType::TunnelGateway | MessageType::Data => {
+                    Lane::Data
+                }
                 MessageType::DatabaseStore
                 | MessageType::DatabaseLookup
                 | MessageType::DatabaseSearchReply
                 | MessageType::DeliveryStatus
                 | MessageType::Garlic
-                | MessageType::Data
                 | MessageType::TunnelBuild
                 | MessageType::TunnelBuildReply
                 | MessageType::VariableTunnelBuild
