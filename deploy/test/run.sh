@@ -95,7 +95,7 @@ is_listed_by_peers() {
   local hash
   hash=$(podman logs "$name" 2>&1 | sed -n 's/^floodway ready: \([^ ]*\) at .*/\1/p' | tail -1)
   echo "hash $hash"
-  testnet expect "$net" ntcp2 "$hash" --count 2 --timeout 60
+  testnet expect --count 2 --timeout 60 -- "$net" ntcp2 "$hash"
 }
 
 # Run in the slot, too: with --network host an exec stays in the network of whoever calls it.

@@ -16,8 +16,8 @@ def floodfill_of(net):
 def store_and_ask(net, kind, told, asked):
     """Stores a new record at one floodfill alone; the other must come to hold it."""
     key = net.neighbour(told, "store", kind)
-    net.neighbour(asked, "lookup", kind, key, "--patience", 30)
-    net.neighbour(told, "lookup", kind, key, "--patience", 5)
+    net.neighbour(asked, "lookup", "--patience", 30, "--", kind, key)
+    net.neighbour(told, "lookup", "--patience", 5, "--", kind, key)
 
 
 def test_a_router_info_stored_only_at_us_appears_there(net, floodway):

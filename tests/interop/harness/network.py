@@ -126,10 +126,11 @@ class Network:
     def expect(self, what, router, peers=None, count=None, timeout=60):
         """Waits until `count` of the peers (all of them) report `what` about a router or b32."""
         chosen = peers or [p for p in self.peers if p["kind"] != "emissary"]
-        arguments = ["expect", self.dir, what, router, "--timeout", timeout,
-                     "--count", count or len(chosen)]
+        arguments = ["expect", "--timeout", timeout, "--count", count or len(chosen)]
         for peer in chosen:
             arguments += ["--peer", peer["name"]]
+        # One hash in 64 begins with a hyphen.
+        arguments += ["--", self.dir, what, router]
         done = self.command(*arguments, timeout=timeout + 60, check=False)
         if done.returncode:
             raise AssertionError(f"{what} {router}: not reported by "
@@ -142,7 +143,7 @@ class Network:
         arguments = ["sam-echo", self.dir, sender["name"], receiver["name"], "--bytes", size,
                      "--length", length, "--timeout", timeout]
         if via:
-            arguments += ["--via", ",".join(via)]
+            arguments.append("--via=" + ",".join(via))
         done = self.command(*arguments, timeout=3 * timeout, check=False)
         if done.returncode:
             raise AssertionError(f"sam-echo {sender['name']} {receiver['name']} via {list(via)} "
