@@ -157,6 +157,26 @@ fn an_inbound_tunnel_over_both_passes_data() {
 }
 
 #[test]
+fn build_replies_through_a_gateway_of_ours_come_as_creators_expect() {
+    for seed in 20..24 {
+        let mut trio = trio(seed, 2);
+        let (first, second) = (trio.first, trio.second);
+        trio.connect(first);
+        trio.connect(second);
+        let (first, second) = (trio.info(first), trio.info(second));
+        for path in [vec![Arc::clone(&second)], vec![second, Arc::clone(&first)]] {
+            let world = &mut trio.world;
+            let back = tunnels::build_inbound(world, trio.player, &[Arc::clone(&first)]);
+            let mut tunnel = tunnels::build_outbound_by_way_of(world, trio.player, &path, &back);
+            let before = tunnel.received_numbers(world).len();
+            tunnel.send_numbered(world, 1, 2_000);
+            world.run_for(Duration::from_secs(2));
+            assert_eq!(tunnel.received_numbers(world)[before..], [1]);
+        }
+    }
+}
+
+#[test]
 fn tunnels_live_for_600_seconds_and_are_gone_after_660() {
     let mut trio = trio(3, 2);
     let first = trio.first;

@@ -310,6 +310,11 @@ impl TransitTunnels {
             HopRole::OutboundEndpoint => {
                 let mut reply = cx.message(MessageType::OutboundTunnelBuildReply, body);
                 reply.id = next_message;
+                // To a gateway of our own the reply goes without garlic: only for a reply that passes through another
+                // router does a creator (i2pd seen) remember the key.
+                if next.router == cx.node.hash() {
+                    return cx.deliver_to_tunnel(next.router, next.tunnel, &reply);
+                }
                 let Some(garlic) = garlic else { return };
                 let sealed = tagged_reply::seal(&garlic.key, garlic.tag, &reply);
                 let wrapped = cx.message(MessageType::Garlic, sealed);

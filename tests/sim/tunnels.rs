@@ -67,7 +67,7 @@ pub fn build_outbound(world: &mut World, player: usize, path: &[Arc<RouterInfo>]
     let tunnel = TunnelId::new(world.rng().id()).unwrap();
     let pending = begin(world, player, path, BuildKind::Outbound { gateway, tunnel });
     let garlic = pending.garlic().unwrap();
-    let mut reply = received(world, player, MessageType::TunnelGateway)
+    let reply = received(world, player, MessageType::TunnelGateway)
         .into_iter()
         .find_map(|(_, message)| {
             let outer = TunnelGateway::parse(&message.body).ok()?;
@@ -77,6 +77,37 @@ pub fn build_outbound(world: &mut World, player: usize, path: &[Arc<RouterInfo>]
             tagged_reply::open(&garlic.key, garlic.tag, &mut inner.body.to_vec()).ok()
         })
         .expect("a build reply");
+    outbound(player, pending, reply)
+}
+
+/// Builds an outbound tunnel whose reply comes back through an inbound tunnel of the player. Where the endpoint is that
+/// tunnel's gateway itself, the creator expects it without garlic.
+pub fn build_outbound_by_way_of(
+    world: &mut World,
+    player: usize,
+    path: &[Arc<RouterInfo>],
+    back: &PlayedTunnel,
+) -> PlayedTunnel {
+    let entry = &back.hops.hops()[0];
+    let kind = BuildKind::Outbound { gateway: entry.router, tunnel: entry.tunnel };
+    let alone = path.last().is_some_and(|endpoint| endpoint.hash() == entry.router);
+    let pending = begin(world, player, path, kind);
+    let garlic = pending.garlic().unwrap();
+    let reply = back
+        .received_messages(world)
+        .into_iter()
+        .find_map(|message| match message.kind {
+            MessageType::Garlic if !alone => {
+                tagged_reply::open(&garlic.key, garlic.tag, &mut message.body.to_vec()).ok()
+            }
+            MessageType::OutboundTunnelBuildReply if alone => Some(message),
+            other => panic!("{other:?} came back"),
+        })
+        .expect("a build reply");
+    outbound(player, pending, reply)
+}
+
+fn outbound(player: usize, pending: PendingBuild, mut reply: I2npMessage) -> PlayedTunnel {
     assert_eq!(reply.kind, MessageType::OutboundTunnelBuildReply);
     assert_eq!(reply.id, pending.reply_message());
     let statuses = pending.read_reply(&mut reply.body).unwrap();
@@ -154,7 +185,17 @@ impl PlayedTunnel {
 
     /// The numbers of the messages that have arrived, in order; each is checked for its content.
     pub fn received_numbers(&self, world: &World) -> Vec<u32> {
-        let messages: Vec<I2npMessage> = match self.way {
+        self.received_messages(world)
+            .iter()
+            .map(|message| {
+                assert!(message.body[4..].iter().all(|byte| *byte == 0xab));
+                u32::from_be_bytes(message.body[..4].try_into().unwrap())
+            })
+            .collect()
+    }
+
+    fn received_messages(&self, world: &World) -> Vec<I2npMessage> {
+        match self.way {
             Way::Outbound => received(world, self.player, MessageType::Data)
                 .into_iter()
                 .map(|(_, message)| message)
@@ -163,8 +204,9 @@ impl PlayedTunnel {
                 let limits = ReassemblyLimits::default();
                 let mut reassembler = Reassembler::new(limits, LocalDelivery::Taken);
                 let mut out = Reassembled::default();
-                for (at, message) in received(world, self.player, MessageType::TunnelData) {
-                    assert_eq!(message.body[..4], arrives.to_wire());
+                let mut data = received(world, self.player, MessageType::TunnelData);
+                data.retain(|(_, message)| message.body[..4] == arrives.to_wire());
+                for (at, message) in data {
                     let mut payload = [<[u8; 1024]>::try_from(&message.body[4..]).unwrap()];
                     self.hops.inbound_decrypt(Kernel::Portable, &mut payload);
                     reassembler.handle_payload(&payload[0], at.instant, &mut out);
@@ -172,13 +214,6 @@ impl PlayedTunnel {
                 assert_eq!(out.dropped, []);
                 out.delivered.into_iter().map(|delivered| delivered.message).collect()
             }
-        };
-        messages
-            .iter()
-            .map(|message| {
-                assert!(message.body[4..].iter().all(|byte| *byte == 0xab));
-                u32::from_be_bytes(message.body[..4].try_into().unwrap())
-            })
-            .collect()
+        }
     }
 }
