@@ -11,10 +11,14 @@ import argparse
 import importlib.util
 import inspect
 import os
+import re
 import signal
+import subprocess
 import sys
+import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -181,11 +185,68 @@ def chosen(cases, only, gating, shards):
             yield case, tests
 
 
+class Children:
+    """Files of tests, each run by a process of its own, some at a time.
+
+    Real routers wait far more than they work, so two networks side by side take half the time of one after the other.
+    """
+
+    def __init__(self, jobs):
+        self.jobs = jobs
+        self.lock = threading.Lock()
+        self.running = set()
+        self.passed = self.failed = 0
+
+    def run(self, names):
+        with ThreadPoolExecutor(self.jobs) as pool:
+            list(pool.map(self.one, names))
+        return self
+
+    def one(self, name):
+        command = [sys.executable, __file__, *without_jobs(sys.argv[1:]), "--case", name]
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, text=True)
+        with self.lock:
+            self.running.add(child)
+        output, _ = child.communicate()
+        *told, last = output.rstrip().splitlines() or [""]
+        counted = re.fullmatch(r"(\d+) passed, (\d+) failed", last)
+        with self.lock:
+            self.running.discard(child)
+            print("\n".join(told), flush=True)
+            if counted and (child.returncode == 0) == (counted[2] == "0"):
+                self.passed += int(counted[1])
+                self.failed += int(counted[2])
+            else:
+                print(f"{name}.ends ... FAILED (0 s)\n    exit {child.returncode}: {last}", flush=True)
+                self.failed += 1
+
+    def end(self):
+        with self.lock:
+            for child in self.running:
+                child.terminate()
+
+
+def without_jobs(argv):
+    """The arguments that a child gets: its parent's, but for `--jobs N`."""
+    kept, skip = [], False
+    for word in argv:
+        if skip or word.startswith("--jobs="):
+            skip = False
+        elif word == "--jobs":
+            skip = True
+        else:
+            kept.append(word)
+    return kept
+
+
 def arguments():
     ap = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     ap.add_argument("--list", action="store_true", help="names the tests")
     ap.add_argument("--only", action="append", metavar="NAME",
                     help="tests whose FILE.TEST contains NAME (repeatable)")
+    ap.add_argument("--case", metavar="FILE", help="only the tests of this file")
+    ap.add_argument("--jobs", type=int, default=1, help="files that run at the same time (1)")
     ap.add_argument("--gating", action="store_true", help="leave out those that only report")
     ap.add_argument("--shards", type=int, default=2, help="of Floodway (2); "
                     "with a placement secret that splits the peers")
@@ -206,10 +267,26 @@ def find_program(given, target):
     return found.resolve()
 
 
+def in_parallel(a, names):
+    children = Children(a.jobs)
+
+    def ended(*_):
+        children.end()
+        sys.exit("run.py: ended by SIGTERM")
+
+    signal.signal(signal.SIGTERM, ended)
+    began = time.time()
+    children.run(names)
+    print(f"interop took {time.time() - began:.0f} s with {a.shards} shards, {a.jobs} files at a time")
+    print(f"{children.passed} passed, {children.failed} failed")
+    return 1 if children.failed else 0
+
+
 def main():
     a = arguments()
     cases = [Case(path) for path in sorted((HERE / "cases").glob("*.py"))]
-    picked = list(chosen(cases, a.only, a.gating, a.shards))
+    picked = [(case, tests) for case, tests in chosen(cases, a.only, a.gating, a.shards)
+              if a.case in (None, case.name)]
     if a.list:
         for case, tests in picked:
             for name, _ in tests:
@@ -217,6 +294,8 @@ def main():
         return 0
     if not picked:
         sys.exit("run.py: no test has such a name; --list names them")
+    if a.jobs > 1:
+        return in_parallel(a, [case.name for case, _ in picked])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: ended by SIGTERM"))
     target = Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target"))
     settings = SimpleNamespace(

@@ -93,17 +93,13 @@ pub fn build_outbound_by_way_of(
     let alone = path.last().is_some_and(|endpoint| endpoint.hash() == entry.router);
     let pending = begin(world, player, path, kind);
     let garlic = pending.garlic().unwrap();
-    let reply = back
-        .received_messages(world)
-        .into_iter()
-        .find_map(|message| match message.kind {
-            MessageType::Garlic if !alone => {
-                tagged_reply::open(&garlic.key, garlic.tag, &mut message.body.to_vec()).ok()
-            }
-            MessageType::OutboundTunnelBuildReply if alone => Some(message),
-            other => panic!("{other:?} came back"),
-        })
-        .expect("a build reply");
+    let message = back.received_messages(world).pop().expect("a build reply");
+    let reply = if alone {
+        message
+    } else {
+        assert_eq!(message.kind, MessageType::Garlic);
+        tagged_reply::open(&garlic.key, garlic.tag, &mut message.body.to_vec()).unwrap()
+    };
     outbound(player, pending, reply)
 }
 
