@@ -8,15 +8,22 @@ pub mod base64;
 pub mod build_record;
 pub mod capabilities;
 pub mod delivery;
+pub mod encrypted_lease_set;
 pub mod i2np;
 pub mod identity;
 pub mod lease_set;
 pub mod mapping;
+pub mod meta_lease_set;
 pub mod ntcp2;
+pub mod offline_signature;
 pub mod reader;
 pub mod router_address;
 pub mod router_info;
+pub mod su3;
 pub mod unverified;
 pub mod writer;
+
+#[cfg(test)]
+mod testing;
 
 pub use reader::Malformed;

@@ -1,25 +1,29 @@
-//! Where the tunnels to a destination begin, for a few minutes: LeaseSet2, signed.
+//! Where the tunnels to a destination begin, for a few minutes: LeaseSet2, signed, and the LeaseSet before it.
 //!
 //! The signature is over a type byte and the bytes as they came. It is the destination's own, or that of a
 //! transient key which the destination signed offline; then both have to hold. Spec: common structures, LeaseSet2
 //! and OfflineSignature.
 
 mod draft;
+pub(in crate::wire) mod header;
+pub mod legacy;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::base::id::{RecordKey, RouterHash, TunnelId};
 use crate::base::limits::LEASE_SET_MAX;
 use crate::base::time::UnixTime;
-use crate::crypto::signature::{SignatureCheck, SignatureType, SigningPublicKey};
+use crate::crypto::signature::SignatureCheck;
 use crate::crypto::x25519::X25519Public;
 use crate::wire::Malformed;
-use crate::wire::identity::Destination;
+use crate::wire::identity::{Destination, EncryptionType};
 use crate::wire::mapping::Mapping;
+use crate::wire::offline_signature::OfflineSignature;
 use crate::wire::reader::Reader;
 use crate::wire::unverified::{Signed, Unverified};
+
+use header::{FLAG_BLINDED, FLAG_UNPUBLISHED, Header};
 
 pub use draft::LeaseSet2Draft;
 
@@ -30,9 +34,6 @@ pub const ENCRYPTION_KEYS_MAX: usize = 8;
 
 /// Type of the record in the netdb, and the byte that is signed in front of it.
 const STORE_TYPE: u8 = 3;
-const FLAG_OFFLINE: u16 = 1;
-const FLAG_UNPUBLISHED: u16 = 1 << 1;
-const ENCRYPTION_X25519: u16 = 4;
 
 /// The beginning of one tunnel to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +68,26 @@ pub struct LeaseSet2 {
     bytes: Arc<[u8]>,
     signed: usize,
     destination: Destination,
-    published: UnixTime,
-    expires: UnixTime,
-    flags: u16,
-    delegation: Option<Delegation>,
-    encryption: Option<X25519Public>,
+    header: Header,
+    options: Mapping,
+    encryption: Box<[KeyPlace]>,
     leases: Box<[Lease2]>,
+}
+
+/// An encryption key of a lease set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncryptionKey<'a> {
+    /// Its type, which may be one that we do not know.
+    pub kind: EncryptionType,
+    /// Its bytes. Only those of an X25519 key are sure to have the length that the type has.
+    pub key: &'a [u8],
+}
+
+/// Where in the lease set an encryption key stands.
+#[derive(Clone, Debug)]
+struct KeyPlace {
+    kind: EncryptionType,
+    range: Range<usize>,
 }
 
 impl LeaseSet2 {
@@ -86,28 +101,20 @@ impl LeaseSet2 {
         at_most("lease set", LEASE_SET_MAX, bytes.len())?;
         let mut reader = Reader::new(bytes);
         let destination = Destination::parse(&mut reader)?;
-        let published = UnixTime::from_seconds(reader.u32("lease set date")?);
-        let life = Duration::from_secs(u64::from(reader.u16("lease set life")?));
-        let flags = reader.u16("lease set flags")?;
-        let delegation = match flags & FLAG_OFFLINE {
-            0 => None,
-            _ => Some(Delegation::parse(&mut reader, destination.signing_key().kind())?),
-        };
-        Mapping::parse(&mut reader)?;
+        let owner = destination.signing_key().kind();
+        let header = Header::parse(&mut reader, owner)?;
+        let options = Mapping::parse(&mut reader)?;
         let encryption = encryption_keys(&mut reader)?;
         let leases = leases(&mut reader)?;
-        let signed = reader.position();
-        let signing = delegation.as_ref().map_or(destination.signing_key(), |by| &by.key);
-        reader.take(signature_size(signing.kind())?, "lease set signature")?;
+        let signed = header.read_signature(&mut reader, owner)?;
         reader.finish()?;
+        let bytes = Arc::from(bytes);
         Ok(Unverified::new(Self {
-            bytes: Arc::from(bytes),
+            bytes,
             signed,
             destination,
-            published,
-            expires: published + life,
-            flags,
-            delegation,
+            header,
+            options,
             encryption,
             leases,
         }))
@@ -128,31 +135,64 @@ impl LeaseSet2 {
     /// When it was signed, in whole seconds.
     #[must_use]
     pub fn published(&self) -> UnixTime {
-        self.published
+        self.header.published
     }
 
     /// When it loses its meaning: at most 65,535 s after it was signed.
     #[must_use]
     pub fn expires(&self) -> UnixTime {
-        self.expires
+        self.header.expires
     }
 
     /// When the transient key that signed it loses its meaning; `None` when the destination signed it itself.
     #[must_use]
     pub fn delegation_expires(&self) -> Option<UnixTime> {
-        self.delegation.as_ref().map(|by| by.expires)
+        self.header.offline.as_ref().map(OfflineSignature::expires)
     }
 
     /// Whether it is meant for those it is sent to only, and not for a floodfill to give out.
     #[must_use]
     pub fn is_unpublished(&self) -> bool {
-        self.flags & FLAG_UNPUBLISHED != 0
+        self.header.flags & FLAG_UNPUBLISHED != 0
+    }
+
+    /// Whether floodfills have it in encrypted form, which its owner says to those who open that.
+    #[must_use]
+    pub fn is_blinded(&self) -> bool {
+        self.header.flags & FLAG_BLINDED != 0
+    }
+
+    /// All flags, those without a meaning that we know included.
+    #[must_use]
+    pub fn flags(&self) -> u16 {
+        self.header.flags
+    }
+
+    /// The transient key that signed it; `None` when the destination signed it itself.
+    #[must_use]
+    pub fn offline_signature(&self) -> Option<&OfflineSignature> {
+        self.header.offline.as_ref()
+    }
+
+    /// Its options, such as the services that the destination offers.
+    #[must_use]
+    pub fn options(&self) -> &Mapping {
+        &self.options
+    }
+
+    /// All keys that messages may be encrypted to, 1 to [`ENCRYPTION_KEYS_MAX`], the preferred one first.
+    pub fn encryption_keys(&self) -> impl Iterator<Item = EncryptionKey<'_>> {
+        self.encryption.iter().map(|place| EncryptionKey {
+            kind: place.kind,
+            key: self.bytes.get(place.range.clone()).unwrap_or(&[]),
+        })
     }
 
     /// The X25519 key that messages may be encrypted to; `None` when it has keys of other types only.
     #[must_use]
     pub fn encryption_key(&self) -> Option<X25519Public> {
-        self.encryption
+        let first = self.encryption_keys().find(|key| key.kind == EncryptionType::X25519)?;
+        first.key.try_into().ok().map(X25519Public)
     }
 
     /// The tunnels, at most [`LEASES_MAX`].
@@ -166,80 +206,38 @@ impl LeaseSet2 {
     pub fn bytes(&self) -> &Arc<[u8]> {
         &self.bytes
     }
-
-    fn range(&self, range: &Range<usize>) -> &[u8] {
-        self.bytes.get(range.clone()).unwrap_or(&[])
-    }
 }
 
 impl Signed for LeaseSet2 {
     fn check(&self) -> SignatureCheck<'_> {
-        let (message, signature) =
-            self.bytes.split_at_checked(self.signed).unwrap_or((&self.bytes, &[]));
-        let key = self.delegation.as_ref().map_or(self.destination.signing_key(), |by| &by.key);
-        SignatureCheck { key, prefix: &[STORE_TYPE], message, signature }
+        self.header.check(self.destination.signing_key(), &[STORE_TYPE], &self.bytes, self.signed)
     }
 
     fn delegation_check(&self) -> Option<SignatureCheck<'_>> {
-        self.delegation.as_ref().map(|by| SignatureCheck {
-            key: self.destination.signing_key(),
-            prefix: &[],
-            message: self.range(&by.signed),
-            signature: self.range(&by.signature),
-        })
+        self.header.offline_check(self.destination.signing_key(), &self.bytes)
     }
 }
 
-/// The transient key that a destination made sign in its place, and where the proof of that stands.
-#[derive(Clone, Debug)]
-struct Delegation {
-    expires: UnixTime,
-    key: SigningPublicKey,
-    signed: Range<usize>,
-    signature: Range<usize>,
-}
-
-impl Delegation {
-    /// Reads an OfflineSignature by a key of type `owner`.
-    fn parse(reader: &mut Reader<'_>, owner: SignatureType) -> Result<Self, Malformed> {
-        let start = reader.position();
-        let expires = UnixTime::from_seconds(reader.u32("transient key end")?);
-        let code = reader.u16("transient key type")?;
-        let unsupported =
-            Malformed::Unsupported { field: "transient key type", found: u32::from(code) };
-        let kind = SignatureType::from_code(code);
-        let size = kind.public_key_size().ok_or(unsupported)?;
-        let key = reader.take(size, "transient key")?;
-        let key = SigningPublicKey::new(kind, key).ok_or(unsupported)?;
-        let end = reader.position();
-        reader.take(signature_size(owner)?, "transient key signature")?;
-        Ok(Self { expires, key, signed: start..end, signature: end..reader.position() })
-    }
-}
-
-/// Reads the encryption keys; of these the first X25519 key is kept. Keys of other types are skipped by the length
-/// that stands with them.
-fn encryption_keys(reader: &mut Reader<'_>) -> Result<Option<X25519Public>, Malformed> {
+/// Reads the encryption keys. What has a type that we do not know is as long as it says.
+fn encryption_keys(reader: &mut Reader<'_>) -> Result<Box<[KeyPlace]>, Malformed> {
     let count = reader.u8("encryption key count")?;
     if count == 0 {
         return Err(Malformed::Value { field: "encryption key count", found: 0 });
     }
     at_most("encryption key count", ENCRYPTION_KEYS_MAX, usize::from(count))?;
-    let mut found = None;
-    for _ in 0..count {
-        let kind = reader.u16("encryption key type")?;
-        let size = usize::from(reader.u16("encryption key length")?);
-        let key = reader.take(size, "encryption key")?;
-        if kind == ENCRYPTION_X25519 {
-            let key = key.try_into().map_err(|_| Malformed::Length {
-                field: "encryption key",
-                expected: 32,
-                found: size,
-            })?;
-            found = found.or(Some(X25519Public(key)));
-        }
+    (0..count).map(|_| encryption_key(reader)).collect()
+}
+
+fn encryption_key(reader: &mut Reader<'_>) -> Result<KeyPlace, Malformed> {
+    let kind = EncryptionType::from_code(reader.u16("encryption key type")?);
+    let found = usize::from(reader.u16("encryption key length")?);
+    let start = reader.position();
+    reader.take(found, "encryption key")?;
+    // Java does not cover the length of the others by its check, so sets with odd ones may verify there.
+    if kind == EncryptionType::X25519 && found != 32 {
+        return Err(Malformed::Length { field: "encryption key", expected: 32, found });
     }
-    Ok(found)
+    Ok(KeyPlace { kind, range: start..reader.position() })
 }
 
 fn leases(reader: &mut Reader<'_>) -> Result<Box<[Lease2]>, Malformed> {
@@ -248,12 +246,8 @@ fn leases(reader: &mut Reader<'_>) -> Result<Box<[Lease2]>, Malformed> {
     (0..count).map(|_| Lease2::parse(reader)).collect()
 }
 
-fn signature_size(kind: SignatureType) -> Result<usize, Malformed> {
-    kind.signature_size()
-        .ok_or(Malformed::Unsupported { field: "signing key type", found: u32::from(kind.code()) })
-}
-
-fn at_most(field: &'static str, limit: usize, found: usize) -> Result<(), Malformed> {
+/// Refuses `found` above `limit`.
+pub(super) fn at_most(field: &'static str, limit: usize, found: usize) -> Result<(), Malformed> {
     if found > limit {
         return Err(Malformed::TooLarge { field, limit, found });
     }

@@ -4,9 +4,11 @@ use crate::base::time::UnixTime;
 use crate::crypto::signature::Signer;
 use crate::crypto::x25519::X25519Public;
 use crate::wire::Malformed;
-use crate::wire::identity::Destination;
-use crate::wire::lease_set::{ENCRYPTION_X25519, FLAG_OFFLINE, Lease2, LeaseSet2, STORE_TYPE};
+use crate::wire::identity::{Destination, EncryptionType};
+use crate::wire::lease_set::header::HeaderDraft;
+use crate::wire::lease_set::{Lease2, LeaseSet2, STORE_TYPE};
 use crate::wire::mapping::Mapping;
+use crate::wire::offline_signature::OfflineSignature;
 use crate::wire::unverified::Unverified;
 
 /// A lease set to be signed.
@@ -51,35 +53,27 @@ impl LeaseSet2Draft {
         expires: UnixTime,
     ) -> Result<LeaseSet2, Malformed> {
         self.assert_owner(owner);
-        let key = transient.public_key();
-        let mut delegation = expires.seconds_up().to_be_bytes().to_vec();
-        delegation.extend_from_slice(&key.kind().code().to_be_bytes());
-        delegation.extend_from_slice(key.bytes());
-        let signature = owner.sign(&delegation);
-        delegation.extend_from_slice(&signature);
-        self.finish(transient, Some(&delegation))
+        let sign = |message: &[u8]| owner.sign(message).to_vec();
+        let offline = OfflineSignature::write(expires, &transient.public_key(), sign);
+        self.finish(transient, Some(&offline))
     }
 
-    fn finish(self, signer: &Signer, delegation: Option<&[u8]>) -> Result<LeaseSet2, Malformed> {
+    fn finish(self, signer: &Signer, offline: Option<&[u8]>) -> Result<LeaseSet2, Malformed> {
         let mut signed = vec![STORE_TYPE];
-        self.write(delegation, &mut signed);
+        self.write(offline, &mut signed);
         let signature = signer.sign(&signed);
         signed.extend_from_slice(&signature);
         let bytes = signed.get(1..).unwrap_or(&[]);
         LeaseSet2::parse(bytes).map(Unverified::of_our_own)
     }
 
-    fn write(&self, delegation: Option<&[u8]>, out: &mut Vec<u8>) {
-        let published = u32::try_from(self.published.0 / 1000).unwrap_or(u32::MAX);
-        let flags = delegation.map_or(0, |_| FLAG_OFFLINE);
+    fn write(&self, offline: Option<&[u8]>, out: &mut Vec<u8>) {
         out.extend_from_slice(self.destination.bytes());
-        out.extend_from_slice(&published.to_be_bytes());
-        out.extend_from_slice(&self.expires_after_s.to_be_bytes());
-        out.extend_from_slice(&flags.to_be_bytes());
-        out.extend_from_slice(delegation.unwrap_or(&[]));
+        let (published, expires_after_s) = (self.published, self.expires_after_s);
+        HeaderDraft { published, expires_after_s, flags: 0, offline }.write(out);
         Mapping::new().write(out);
         out.push(1);
-        out.extend_from_slice(&ENCRYPTION_X25519.to_be_bytes());
+        out.extend_from_slice(&EncryptionType::X25519.code().to_be_bytes());
         out.extend_from_slice(&32u16.to_be_bytes());
         out.extend_from_slice(&self.encryption.0);
         out.push(u8::try_from(self.leases.len()).unwrap_or(u8::MAX));

@@ -1,8 +1,10 @@
 //! Lease sets as destinations write them, and as they should not.
 
+use std::time::Duration;
+
 use super::*;
 use crate::crypto::secret::Ed25519Seed;
-use crate::crypto::signature::{Signer, Verdict, verify};
+use crate::crypto::signature::{SignatureType, Signer, Verdict, verify};
 use crate::wire::identity::DestinationKeys;
 use crate::wire::unverified::SignatureRefused;
 use proptest::prelude::*;
@@ -87,6 +89,28 @@ fn assert_made_by_java(set: &LeaseSet2) {
     }
     assert!(set.encryption_key().is_some());
     assert!(!set.is_unpublished());
+    let options: Vec<_> = set.options().iter().collect();
+    assert_eq!(options, [("a", "1"), ("b", "2")]);
+}
+
+#[test]
+fn all_encryption_keys_are_kept_in_their_order() {
+    let unverified = LeaseSet2::parse(ED25519).unwrap();
+    let keys: Vec<_> = unverified.peek().encryption_keys().collect();
+    let sizes: Vec<_> = keys.iter().map(|key| (key.kind, key.key.len())).collect();
+    assert_eq!(sizes, [(EncryptionType::X25519, 32), (EncryptionType::ElGamal, 256)]);
+    let first: [u8; 32] = keys[0].key.try_into().unwrap();
+    assert_eq!(unverified.peek().encryption_key(), Some(X25519Public(first)));
+
+    let hybrid =
+        [&[0, 0, 3, 0, 6, 0, 32][..], &[6; 32], &[0, 4, 0, 32], &[4; 32], &[9, 9, 0, 1, 7], &[0]];
+    let set = LeaseSet2::parse(&with_body(4, &hybrid.concat())).unwrap().verify().unwrap();
+    let keys: Vec<_> = set.encryption_keys().collect();
+    assert_eq!(keys[0], EncryptionKey { kind: EncryptionType::MlKem768X25519, key: &[6; 32] });
+    assert_eq!(keys[2], EncryptionKey { kind: EncryptionType::Unknown(0x0909), key: &[7] });
+    assert_eq!(set.encryption_key(), Some(X25519Public([4; 32])));
+    assert!(set.is_blinded());
+    assert_eq!(set.flags(), 4);
 }
 
 #[test]

@@ -1,0 +1,271 @@
+//! The lease set before LeaseSet2, which destinations with ElGamal keys still publish.
+//!
+//! It has no date of its own: the earliest end of its leases says which of two is newer. Its signature starts from
+//! nothing. Spec: common structures, LeaseSet and Lease.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::base::id::{RecordKey, RouterHash, TunnelId};
+use crate::base::limits::LEASE_SET_MAX;
+use crate::base::time::UnixTime;
+use crate::crypto::signature::SignatureCheck;
+use crate::wire::Malformed;
+use crate::wire::identity::Destination;
+use crate::wire::lease_set::{LEASES_MAX, at_most};
+use crate::wire::offline_signature::signature_size;
+use crate::wire::reader::Reader;
+use crate::wire::unverified::{Signed, Unverified};
+
+const ELGAMAL_KEY_SIZE: usize = 256;
+
+/// The beginning of one tunnel to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The router that takes messages for the tunnel.
+    pub gateway: RouterHash,
+    /// The tunnel as that router knows it.
+    pub tunnel: TunnelId,
+    /// When the tunnel ends, in milliseconds.
+    pub expires: UnixTime,
+}
+
+impl Lease {
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let gateway = RouterHash(*reader.array("lease gateway")?);
+        let tunnel = TunnelId::from_wire(*reader.array("lease tunnel")?)
+            .ok_or(Malformed::ZeroTunnelId { field: "lease tunnel" })?;
+        Ok(Self { gateway, tunnel, expires: UnixTime(reader.u64("lease end")?) })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.gateway.0);
+        out.extend_from_slice(&self.tunnel.to_wire());
+        out.extend_from_slice(&self.expires.0.to_be_bytes());
+    }
+}
+
+/// The tunnels to a destination in the old form, verified. It does not change; share it in an [`Arc`].
+#[derive(Clone, Debug)]
+pub struct LeaseSet {
+    bytes: Arc<[u8]>,
+    signed: usize,
+    destination: Destination,
+    encryption: Range<usize>,
+    revocation: Range<usize>,
+    leases: Box<[Lease]>,
+}
+
+impl LeaseSet {
+    /// Reads a lease set, from its destination to its signature.
+    ///
+    /// # Errors
+    /// When it is longer than [`LEASE_SET_MAX`] or has more than [`LEASES_MAX`] leases, when it ends early or goes
+    /// on after its signature, and when a part of it is malformed.
+    pub fn parse(bytes: &[u8]) -> Result<Unverified<Self>, Malformed> {
+        at_most("lease set", LEASE_SET_MAX, bytes.len())?;
+        let mut reader = Reader::new(bytes);
+        let destination = Destination::parse(&mut reader)?;
+        let start = reader.position();
+        reader.take(ELGAMAL_KEY_SIZE, "encryption key")?;
+        let encryption = start..reader.position();
+        reader.take(destination.signing_key().bytes().len(), "revocation key")?;
+        let revocation = encryption.end..reader.position();
+        let count = usize::from(reader.u8("lease count")?);
+        at_most("lease count", LEASES_MAX, count)?;
+        let leases = (0..count).map(|_| Lease::parse(&mut reader)).collect::<Result<_, _>>()?;
+        let signed = reader.position();
+        reader.take(signature_size(destination.signing_key().kind())?, "lease set signature")?;
+        reader.finish()?;
+        let bytes = Arc::from(bytes);
+        Ok(Unverified::new(Self { bytes, signed, destination, encryption, revocation, leases }))
+    }
+
+    /// The key that it stands under in the netdb.
+    #[must_use]
+    pub fn key(&self) -> RecordKey {
+        self.destination.hash()
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// The ElGamal key that messages are encrypted to: 256 bytes.
+    #[must_use]
+    pub fn encryption_key(&self) -> &[u8] {
+        self.bytes.get(self.encryption.clone()).unwrap_or(&[])
+    }
+
+    /// A signing key of the destination's type that was meant to revoke the lease set, which nobody does.
+    #[must_use]
+    pub fn revocation_key(&self) -> &[u8] {
+        self.bytes.get(self.revocation.clone()).unwrap_or(&[])
+    }
+
+    /// The tunnels, at most [`LEASES_MAX`].
+    #[must_use]
+    pub fn leases(&self) -> &[Lease] {
+        &self.leases
+    }
+
+    /// The earliest end of its leases, by which the newer of two is told; `None` without leases.
+    #[must_use]
+    pub fn version(&self) -> Option<UnixTime> {
+        self.leases.iter().map(|lease| lease.expires).min()
+    }
+
+    /// When its last tunnel ends; `None` without leases.
+    #[must_use]
+    pub fn expires(&self) -> Option<UnixTime> {
+        self.leases.iter().map(|lease| lease.expires).max()
+    }
+
+    /// The lease set as it came, to be stored and passed on.
+    #[must_use]
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+}
+
+impl Signed for LeaseSet {
+    fn check(&self) -> SignatureCheck<'_> {
+        let (message, signature) =
+            self.bytes.split_at_checked(self.signed).unwrap_or((&self.bytes, &[]));
+        SignatureCheck { key: self.destination.signing_key(), prefix: &[], message, signature }
+    }
+
+    fn delegation_check(&self) -> Option<SignatureCheck<'_>> {
+        None
+    }
+}
+
+/// A lease set in the old form, to be signed.
+#[derive(Clone, Debug)]
+pub struct LeaseSetDraft {
+    /// Whose it is.
+    pub destination: Destination,
+    /// The ElGamal key that messages are encrypted to.
+    pub encryption: [u8; ELGAMAL_KEY_SIZE],
+    /// The key that is meant for revocation; of the length that keys of the destination's type have.
+    pub revocation: Vec<u8>,
+    /// The tunnels.
+    pub leases: Vec<Lease>,
+}
+
+impl LeaseSetDraft {
+    /// The lease set. `sign` gives the destination's signature of what it is handed.
+    ///
+    /// # Errors
+    /// When it has too many leases, or keys or a signature of another length than their type's.
+    pub fn sign(
+        self,
+        sign: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) -> Result<Unverified<LeaseSet>, Malformed> {
+        let mut bytes = self.destination.bytes().to_vec();
+        bytes.extend_from_slice(&self.encryption);
+        bytes.extend_from_slice(&self.revocation);
+        bytes.push(u8::try_from(self.leases.len()).unwrap_or(u8::MAX));
+        for lease in &self.leases {
+            lease.write(&mut bytes);
+        }
+        let signature = sign(&bytes);
+        bytes.extend_from_slice(&signature);
+        LeaseSet::parse(&bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::secret::Ed25519Seed;
+    use crate::crypto::signature::{SignatureType, SigningPublicKey};
+    use crate::wire::identity::DestinationKeys;
+    use crate::wire::testing::assert_survives_changes;
+    use crate::wire::unverified::SignatureRefused;
+
+    fn keys() -> DestinationKeys {
+        DestinationKeys::new(&Ed25519Seed::from_bytes([1; 32]), [2; 32])
+    }
+
+    fn lease(number: u8, end: u64) -> Lease {
+        let tunnel = TunnelId::new(u32::from(number)).unwrap();
+        Lease { gateway: RouterHash([number; 32]), tunnel, expires: UnixTime(end) }
+    }
+
+    fn draft() -> LeaseSetDraft {
+        LeaseSetDraft {
+            destination: keys().destination,
+            encryption: [3; 256],
+            revocation: vec![4; 32],
+            leases: vec![lease(5, 1_700_000_000_002), lease(6, 1_700_000_000_001)],
+        }
+    }
+
+    fn signed() -> LeaseSet {
+        draft().sign(|message| keys().signer.sign(message).to_vec()).unwrap().verify().unwrap()
+    }
+
+    #[test]
+    fn the_layout_is_that_of_the_specification() {
+        let set = signed();
+        let bytes = set.bytes();
+        assert_eq!(bytes.len(), 391 + 256 + 32 + 1 + 2 * 44 + 64);
+        assert_eq!(bytes[..391], *keys().destination.bytes());
+        assert_eq!(bytes[391..647], [3; 256]);
+        assert_eq!(bytes[647..679], [4; 32]);
+        assert_eq!(bytes[679], 2);
+        assert_eq!(bytes[680..712], [5; 32]);
+        assert_eq!(bytes[712..716], [0, 0, 0, 5]);
+        assert_eq!(bytes[716..724], 1_700_000_000_002u64.to_be_bytes());
+        // Nothing is signed in front of it.
+        let end = bytes.len() - 64;
+        assert_eq!(bytes[end..], keys().signer.sign(&bytes[..end]));
+    }
+
+    #[test]
+    fn the_fields_read_back() {
+        let set = LeaseSet::parse(signed().bytes()).unwrap().verify().unwrap();
+        assert_eq!(set.key(), keys().destination.hash());
+        assert_eq!(set.encryption_key(), [3; 256]);
+        assert_eq!(set.revocation_key(), [4; 32]);
+        assert_eq!(set.leases(), draft().leases);
+        assert_eq!(set.version(), Some(UnixTime(1_700_000_000_001)));
+        assert_eq!(set.expires(), Some(UnixTime(1_700_000_000_002)));
+    }
+
+    #[test]
+    fn a_dsa_destination_has_keys_and_signature_of_its_sizes() {
+        let bytes = [&[1; 384][..], &[0, 0, 0], &[2; 256], &[3; 128], &[0], &[4; 40]].concat();
+        let unverified = LeaseSet::parse(&bytes).unwrap();
+        let set = unverified.peek();
+        assert_eq!(set.destination().signing_key().kind(), SignatureType::DsaSha1);
+        assert_eq!((set.revocation_key(), set.version()), (&[3; 128][..], None));
+        assert_eq!(unverified.check().signature, [4; 40]);
+    }
+
+    #[test]
+    fn limits_hold() {
+        let mut draft = draft();
+        draft.leases = vec![lease(1, 1); 17];
+        let sign = |message: &[u8]| keys().signer.sign(message).to_vec();
+        let refused = Malformed::TooLarge { field: "lease count", limit: 16, found: 17 };
+        assert_eq!(draft.clone().sign(sign).err(), Some(refused));
+        draft.leases.pop();
+        assert!(draft.sign(sign).is_ok());
+        let large = Malformed::TooLarge { field: "lease set", limit: 8192, found: 8193 };
+        assert_eq!(LeaseSet::parse(&[0; 8193]).err(), Some(large));
+    }
+
+    #[test]
+    fn a_changed_lease_set_is_refused() {
+        assert_survives_changes(signed().bytes(), |bytes| LeaseSet::parse(bytes).map(drop));
+        let stranger = SigningPublicKey::new(SignatureType::Ed25519, &[9; 32]).unwrap();
+        let destination = Destination::build(&stranger, [2; 32]);
+        let forged = LeaseSetDraft { destination, ..draft() };
+        let forged = forged.sign(|message| keys().signer.sign(message).to_vec()).unwrap();
+        assert_eq!(forged.verify().err(), Some(SignatureRefused::Invalid));
+    }
+}
