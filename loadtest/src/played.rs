@@ -26,9 +26,9 @@ use floodway::wire::router_info::{RouterInfo, RouterInfoDraft};
 pub struct Role {
     /// Network id.
     pub network: u8,
-    /// Address that it publishes.
+    /// Address that it publishes, unless its capabilities say that it cannot be reached.
     pub address: SocketAddr,
-    /// Its capabilities, for example `OR`, or `XfR` for a floodfill.
+    /// Its capabilities, for example `OR`, `XfR` for a floodfill, or `LU` for one that cannot be reached.
     pub capabilities: String,
 }
 
@@ -84,8 +84,8 @@ fn sign(keys: &RouterKeys, role: &Role, published: UnixTime) -> RouterInfo {
     {
         options.insert(key, value).expect("each key once, and short values");
     }
-    let address =
-        RouterAddress::ntcp2(Some(role.address), keys.ntcp2.static_public, keys.ntcp2.iv, 3);
+    let host = (!role.capabilities.contains('U')).then_some(role.address);
+    let address = RouterAddress::ntcp2(host, keys.ntcp2.static_public, keys.ntcp2.iv, 3);
     let identity = keys.identity.clone();
     let draft = RouterInfoDraft { identity, published, addresses: vec![address], options };
     draft.sign(&keys.signer).expect("one address and three options stay within all bounds")

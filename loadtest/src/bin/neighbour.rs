@@ -104,7 +104,8 @@ impl Neighbour {
     fn store(&mut self, kind: Kind) -> Result<RecordKey> {
         match kind {
             Kind::RouterInfo => {
-                // A router that others have no use for: slow, and not to be reached.
+                // A router that others have no use for: slow, and not to be reached. An i2pd that finds nobody at an
+                // address gives the record away no more.
                 let role = Role {
                     network: self.network,
                     address: SocketAddr::new(self.address.ip(), 17_001),
