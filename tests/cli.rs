@@ -6,6 +6,9 @@
     reason = "tests fail by panic, and these run programs in real time"
 )]
 
+#[path = "cli/identity.rs"]
+mod identity;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

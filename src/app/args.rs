@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::bandwidth::Bandwidth;
 use crate::app::config::{FloodfillMode, PlacementSecretHex};
+use crate::app::identity::export::ExportFormat;
+use crate::app::identity::foreign::Origin;
 use crate::app::log::{LogFormat, LogLevel};
 
 /// A high-capacity I2P floodfill and transit router for servers.
@@ -31,7 +33,7 @@ pub enum Command {
     Init(InitArgs),
     /// Check the configuration and whether this machine can run the router.
     Check(CheckArgs),
-    /// Show or make the router's identity.
+    /// Show, make, move in or copy the router's identity.
     Identity(IdentityArgs),
     /// Show what files hold: router infos.
     Inspect(InspectArgs),
@@ -152,15 +154,71 @@ pub enum IdentityCommand {
     /// Show the public part.
     Show(IdentityShowArgs),
     /// Make an identity where there is none.
-    Generate(IdentityShowArgs),
+    Generate(IdentityGenerateArgs),
+    /// Take over the identity of another router: it keeps its hash, and so its standing.
+    Import(IdentityImportArgs),
+    /// Copy the identity with all of its secrets, readable by you alone.
+    Export(IdentityExportArgs),
 }
 
-/// Options of `identity show` and `identity generate`.
+/// Options of `identity show`, and of all that shows an identity.
 #[derive(Debug, Args)]
 pub struct IdentityShowArgs {
     /// Where things are.
     #[command(flatten)]
     pub common: CommonArgs,
+
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `identity generate`.
+#[derive(Debug, Args)]
+pub struct IdentityGenerateArgs {
+    /// As of `show`.
+    #[command(flatten)]
+    pub show: IdentityShowArgs,
+
+    /// Replace the identity that is there, and keep it under another name.
+    #[arg(long)]
+    pub replace: bool,
+}
+
+/// Options of `identity import`.
+#[derive(Debug, Args)]
+pub struct IdentityImportArgs {
+    /// As of `show`.
+    #[command(flatten)]
+    pub show: IdentityShowArgs,
+
+    /// Whose keys they are.
+    #[arg(long, value_enum, value_name = "ROUTER")]
+    pub from: Origin,
+
+    /// Directory in which that router keeps its keys; of Floodway also a file of `identity export`.
+    #[arg(value_name = "DIR")]
+    pub source: PathBuf,
+
+    /// Replace the identity that is there, and keep it under another name.
+    #[arg(long)]
+    pub replace: bool,
+}
+
+/// Options of `identity export`.
+#[derive(Debug, Args)]
+pub struct IdentityExportArgs {
+    /// Where things are.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// For whom the copy is.
+    #[arg(long, value_enum, value_name = "ROUTER", default_value_t = ExportFormat::default())]
+    pub to: ExportFormat,
+
+    /// File to write, or for i2pd the directory.
+    #[arg(value_name = "TARGET")]
+    pub target: PathBuf,
 
     /// Write JSON.
     #[arg(long)]

@@ -1,38 +1,30 @@
-//! The file of the router's keys: loaded at each start, made at the first, and read by nobody else.
-//!
-//! `router.keys` is a line that names the format, the secrets in a fixed order, and a SHA-256 of all that, so that a
-//! file cut short or changed by a fault is refused instead of becoming another router.
+//! The router's keys: loaded at each start, made at the first, moved in from another router or out to a copy.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+pub mod export;
+pub mod foreign;
+pub mod key_file;
+pub mod layouts;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-use zeroize::Zeroizing;
+use serde_json::{Map, Value, json};
 
-use crate::app::args::{IdentityCommand, IdentityShowArgs};
+use crate::app::args::{
+    CommonArgs, IdentityCommand, IdentityExportArgs, IdentityImportArgs, IdentityShowArgs,
+};
 use crate::app::config::{ConfigError, resolve_data_dir};
+use crate::app::identity::export::ExportError;
+use crate::app::identity::foreign::{ForeignError, Found, Origin};
+use crate::app::identity::key_file::{Existing, KEY_FILE, KeyFileError};
 use crate::base::id::RouterHash;
 use crate::crypto::hash::sha256;
-use crate::crypto::secret::{Ed25519Seed, X25519Secret};
-use crate::proto::local::{RouterKeys, RouterSecrets};
-use crate::runtime::disk::sync_directory_of;
+use crate::proto::local::{ForeignKey, RouterKeys, RouterSecrets};
 use crate::runtime::entropy::{self, NoEntropy};
 use crate::wire::base64;
+use crate::wire::identity::RouterIdentity;
 
-/// Name of the key file in the data directory.
-pub const KEY_FILE: &str = "router.keys";
-/// First bytes of a key file of the only version there is.
-const HEADER: &[u8; 24] = b"floodway router keys v1\n";
-/// Bytes of the secrets: six of 32 bytes and an IV of 16.
-const SECRETS_SIZE: usize = 6 * 32 + 16;
-/// Bytes of the checksum.
-const CHECKSUM_SIZE: usize = 32;
-/// Bytes of a key file.
-const FILE_SIZE: usize = HEADER.len() + SECRETS_SIZE + CHECKSUM_SIZE;
-/// Permissions of the owner alone.
-const OWNER_ONLY: u32 = 0o600;
 /// Ports that routers choose by themselves, as the specification suggests: this many from this one on.
 const PORTS: (u16, u16) = (9111, 21_666);
 
@@ -55,62 +47,23 @@ pub enum IdentityError {
         /// What the system says.
         error: io::Error,
     },
-    /// The file cannot be read.
-    #[error("cannot read the keys in {}: {error}", path.display())]
-    Read {
+    /// The key file cannot be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The keys of another router cannot be used.
+    #[error("nothing was imported: {0}")]
+    Foreign(#[from] ForeignError),
+    /// A whole key file has keys that do not belong together.
+    #[error("{}: {error}; restore it from a copy", path.display())]
+    Mixed {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        error: io::Error,
+        /// What does not belong.
+        error: ForeignKey,
     },
-    /// The file cannot be written.
-    #[error("cannot write the keys to {}: {error}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// Others can read the file.
-    #[error(
-        "{} can be read by others (mode {mode:03o}): whoever has it can be this router; if nobody has copied it, run \
-         `chmod 600 {}`", path.display(), path.display()
-    )]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// The file is of another kind or version.
-    #[error("{} is no key file of this version of Floodway", path.display())]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is damaged.
-    #[error(
-        "{} is damaged ({found} bytes of {FILE_SIZE}, or a wrong checksum): restore it from a copy, or remove it to \
-         become a new router", path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        found: usize,
-    },
-    /// There is no file.
-    #[error("{} does not exist: `floodway identity generate` makes one", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// There is a file already.
-    #[error("{} exists already: remove it first, if this router shall become another", path.display())]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
+    /// A copy cannot be written.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// The result cannot be written to standard output.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -123,7 +76,9 @@ pub enum IdentityError {
 pub fn load_or_create(data_dir: &Path) -> Result<RouterKeys, IdentityError> {
     prepare_data_dir(data_dir)?;
     match load(data_dir) {
-        Err(IdentityError::Missing { .. }) => create(data_dir),
+        Err(IdentityError::KeyFile(KeyFileError::Missing { .. })) => {
+            create(data_dir, Existing::Refuse).map(|(keys, _)| keys)
+        }
         result => result,
     }
 }
@@ -143,7 +98,7 @@ pub fn default_port(hash: &RouterHash) -> u16 {
 pub fn load_existing(data_dir: &Path) -> Result<Option<RouterKeys>, IdentityError> {
     match load(data_dir) {
         Ok(keys) => Ok(Some(keys)),
-        Err(IdentityError::Missing { .. }) => Ok(None),
+        Err(IdentityError::KeyFile(KeyFileError::Missing { .. })) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -165,191 +120,151 @@ pub fn prepare_data_dir(data_dir: &Path) -> Result<(), IdentityError> {
 
 fn load(data_dir: &Path) -> Result<RouterKeys, IdentityError> {
     let path = data_dir.join(KEY_FILE);
-    let failed = |error: io::Error| match error.kind() == io::ErrorKind::NotFound {
-        true => IdentityError::Missing { path: path.clone() },
-        false => IdentityError::Read { path: path.clone(), error },
-    };
-    let file = File::open(&path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(IdentityError::Exposed { path, mode });
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_SIZE + 1));
-    // One byte more than there may be shows a file that is too long.
-    let limit = u64::try_from(FILE_SIZE + 1).unwrap_or(u64::MAX);
-    file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-    if !bytes.starts_with(HEADER) {
-        return Err(IdentityError::Unknown { path });
-    }
-    let secrets = decode(&bytes).ok_or(IdentityError::Damaged { path, found: bytes.len() })?;
-    Ok(RouterKeys::from_secrets(secrets))
+    let secrets = key_file::read(&path)?;
+    let keys = RouterKeys::from_secrets(secrets);
+    keys.map_err(|error| IdentityError::Mixed { path, error })
 }
 
-fn create(data_dir: &Path) -> Result<RouterKeys, IdentityError> {
+/// Makes new keys; also says under which name the earlier ones are kept.
+fn create(
+    data_dir: &Path,
+    existing: Existing,
+) -> Result<(RouterKeys, Option<PathBuf>), IdentityError> {
     let secrets = RouterSecrets::generate(&mut entropy::rng()?);
     let path = data_dir.join(KEY_FILE);
-    write_new(&path, &encode(&secrets)).map_err(|error| {
-        match error.kind() == io::ErrorKind::AlreadyExists {
-            true => IdentityError::Exists { path: path.clone() },
-            false => IdentityError::Write { path: path.clone(), error },
-        }
-    })?;
-    Ok(RouterKeys::from_secrets(secrets))
-}
-
-/// Writes a file that did not exist, for the owner alone, and makes sure that it stays.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // A file cut short would be refused at the next start.
-        let _ = fs::remove_file(path);
-    }
-    written?;
-    sync_directory_of(path)
-}
-
-fn encode(secrets: &RouterSecrets) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_SIZE));
-    bytes.extend_from_slice(HEADER);
-    bytes.extend_from_slice(secrets.signing.expose());
-    bytes.extend_from_slice(secrets.encryption.expose());
-    bytes.extend_from_slice(&secrets.padding);
-    bytes.extend_from_slice(secrets.ntcp2_static.expose());
-    bytes.extend_from_slice(&secrets.ntcp2_iv);
-    bytes.extend_from_slice(secrets.ssu2_static.expose());
-    bytes.extend_from_slice(&secrets.ssu2_intro);
-    let checksum = sha256(&bytes);
-    bytes.extend_from_slice(&checksum);
-    bytes
-}
-
-fn decode(bytes: &[u8]) -> Option<RouterSecrets> {
-    let (content, checksum) = bytes.split_last_chunk::<CHECKSUM_SIZE>()?;
-    if bytes.len() != FILE_SIZE || sha256(content) != *checksum {
-        return None;
-    }
-    let mut rest = content.strip_prefix(HEADER)?;
-    fn next<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-        let (field, behind) = rest.split_first_chunk::<N>()?;
-        *rest = behind;
-        Some(*field)
-    }
-    Some(RouterSecrets {
-        signing: Ed25519Seed::from_bytes(next(&mut rest)?),
-        encryption: X25519Secret::from_bytes(next(&mut rest)?),
-        padding: next(&mut rest)?,
-        ntcp2_static: X25519Secret::from_bytes(next(&mut rest)?),
-        ntcp2_iv: next(&mut rest)?,
-        ssu2_static: X25519Secret::from_bytes(next(&mut rest)?),
-        ssu2_intro: next(&mut rest)?,
-    })
+    let kept = key_file::write(&path, &secrets, existing)?;
+    let keys = RouterKeys::from_secrets(secrets);
+    Ok((keys.map_err(|error| IdentityError::Mixed { path, error })?, kept))
 }
 
 /// `floodway identity`.
 ///
 /// # Errors
-/// As [`load_or_create`]; also when there is a key file where one is to be made, or none where one is to be shown.
+/// As [`load_or_create`]; also when there is a key file where one is to be made, or none where one is to be shown,
+/// and when what is to be imported is not whole.
 pub fn run(command: &IdentityCommand) -> Result<(), IdentityError> {
-    let directory = |args: &IdentityShowArgs| resolve_data_dir(args.common.data_dir.as_deref());
+    let directory = |common: &CommonArgs| resolve_data_dir(common.data_dir.as_deref());
     match command {
-        IdentityCommand::Show(args) => show(&load(&directory(args)?)?, args),
-        IdentityCommand::Generate(args) => {
-            let directory = directory(args)?;
-            prepare_data_dir(&directory)?;
-            show(&create(&directory)?, args)
+        IdentityCommand::Show(args) => {
+            let keys = load(&directory(&args.common)?)?;
+            report(&keys.identity, &[], args)
         }
+        IdentityCommand::Generate(args) => {
+            let directory = directory(&args.show.common)?;
+            prepare_data_dir(&directory)?;
+            let (keys, kept) = create(&directory, existing(args.replace))?;
+            let notes: Vec<_> = kept.iter().map(|path| kept_note(path)).collect();
+            report(&keys.identity, &[("notes", json!(notes))], &args.show)
+        }
+        IdentityCommand::Import(args) => import(&directory(&args.show.common)?, args),
+        IdentityCommand::Export(args) => export(&directory(&args.common)?, args),
     }
 }
 
-fn show(keys: &RouterKeys, args: &IdentityShowArgs) -> Result<(), IdentityError> {
-    let hash = base64::encode(&keys.identity.hash().0);
-    let identity = base64::encode(keys.identity.bytes());
+fn existing(replace: bool) -> Existing {
+    if replace { Existing::Keep } else { Existing::Refuse }
+}
+
+fn kept_note(path: &Path) -> String {
+    format!("the earlier identity is kept in {}", path.display())
+}
+
+fn import(data_dir: &Path, args: &IdentityImportArgs) -> Result<(), IdentityError> {
+    let found = foreign::read(args.from, &args.source, &mut entropy::rng()?)?;
+    prepare_data_dir(data_dir)?;
+    let path = data_dir.join(KEY_FILE);
+    let kept = key_file::write(&path, &found.secrets, existing(args.replace))?;
+    let mut notes = notes_on(args.from, &found);
+    notes.extend(kept.iter().map(|path| kept_note(path)));
+    let published: Vec<_> =
+        found.published.iter().map(|(transport, at)| format!("{transport} {at}")).collect();
+    let more = [("published", json!(published)), ("notes", json!(notes))];
+    report(&found.secrets.identity, &more, &args.show)
+}
+
+/// What the operator should know about keys that were moved in.
+fn notes_on(origin: Origin, found: &Found) -> Vec<String> {
+    let mut notes = Vec::new();
+    for path in &found.exposed {
+        let path = path.display();
+        notes.push(format!("{path} can be read by others: whoever copied it can be this router"));
+    }
+    for transport in &found.renewed {
+        notes.push(format!("no keys of {transport} were there: it has new ones"));
+    }
+    for transport in found.outdated.iter().filter(|one| !found.renewed.contains(one)) {
+        notes.push(format!(
+            "the {transport} key in its router.info is another: until the next publication others cannot connect"
+        ));
+    }
+    // The two transports may have ports of their own; NTCP2's is the one that counts.
+    let ntcp2 = found.published.iter().find(|(transport, _)| *transport == "NTCP2");
+    if let Some((_, at)) = ntcp2.or(found.published.first()) {
+        notes.push(format!(
+            "others know this router at {at}: to stay there, run it with --host {} --port {}",
+            at.ip(),
+            at.port()
+        ));
+    }
+    notes.push(match origin {
+        Origin::I2pd | Origin::Java | Origin::Emissary => {
+            "stop the old router and never start it with these keys again: others ban an identity that is in two \
+             places"
+        }
+        Origin::Floodway => "run one router with these keys: others ban an identity that is in two places",
+    }
+    .to_owned());
+    notes
+}
+
+fn export(data_dir: &Path, args: &IdentityExportArgs) -> Result<(), IdentityError> {
+    let secrets = key_file::read(&data_dir.join(KEY_FILE))?;
+    let hash = base64::encode(&secrets.identity.hash().0);
+    let written = export::write(args.to, &args.target, secrets)?;
+    let files: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
     let text = if args.json {
-        json!({ "kind": "keys", "hash": hash, "identity": identity }).to_string()
+        json!({ "kind": "keys", "hash": hash, "files": files }).to_string()
     } else {
-        format!("hash      {hash}\nidentity  {identity}")
+        files.join("\n")
     };
     writeln!(io::stdout(), "{text}").map_err(IdentityError::Output)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    fn text(error: IdentityError) -> String {
-        error.to_string()
-    }
-
-    #[test]
-    fn a_restart_is_the_same_router() {
-        let directory = tempfile::tempdir().unwrap();
-        let data_dir = directory.path().join("a/b");
-        let first = load_or_create(&data_dir).unwrap();
-        let second = load_or_create(&data_dir).unwrap();
-        assert_eq!(first.identity.hash(), second.identity.hash());
-        assert!(first.ntcp2.static_secret.ct_eq(&second.ntcp2.static_secret));
-        assert!(first.ssu2_static.ct_eq(&second.ssu2_static));
-        assert_eq!((first.ntcp2.iv, first.ssu2_intro), (second.ntcp2.iv, second.ssu2_intro));
-        let mode = fs::metadata(data_dir.join(KEY_FILE)).unwrap().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        let files = fs::read_dir(&data_dir).unwrap().count();
-        assert_eq!(files, 1);
-    }
-
-    #[test]
-    fn a_file_that_others_can_read_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        load_or_create(directory.path()).unwrap();
-        let path = directory.path().join(KEY_FILE);
-        for mode in [0o640, 0o604, 0o660] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let text = text(load_or_create(directory.path()).unwrap_err());
-            assert!(text.contains("chmod 600") && text.contains(&format!("{mode:o}")), "{text}");
-        }
-    }
-
-    #[test]
-    fn damage_is_seen_and_never_overwritten() {
-        let directory = tempfile::tempdir().unwrap();
-        load_or_create(directory.path()).unwrap();
-        let path = directory.path().join(KEY_FILE);
-        let good = fs::read(&path).unwrap();
-        let mut flipped = good.clone();
-        flipped[100] ^= 1;
-        let mut longer = good.clone();
-        longer.push(0);
-        for bad in [&flipped[..], &good[..200], &good[..24], &longer[..]] {
-            fs::write(&path, bad).unwrap();
-            let error = load_or_create(directory.path()).unwrap_err();
-            assert!(matches!(error, IdentityError::Damaged { .. }), "{error}");
-            assert_eq!(fs::read(&path).unwrap(), bad);
-        }
-        fs::write(&path, b"something else").unwrap();
-        assert!(matches!(load(directory.path()), Err(IdentityError::Unknown { .. })));
-        fs::write(&path, b"").unwrap();
-        assert!(load_or_create(directory.path()).is_err());
-    }
-
-    #[test]
-    fn an_existing_file_is_never_replaced() {
-        let directory = tempfile::tempdir().unwrap();
-        create(directory.path()).unwrap();
-        assert!(matches!(create(directory.path()), Err(IdentityError::Exists { .. })));
-    }
-
-    #[test]
-    fn a_directory_that_cannot_be_made_is_named() {
-        let text = text(load_or_create(Path::new("/proc/floodway")).unwrap_err());
-        assert!(text.contains("/proc/floodway") && text.contains("--data-dir"), "{text}");
-    }
-
-    #[test]
-    fn ports_follow_from_the_identity() {
-        let port = |byte| default_port(&RouterHash([byte; 32]));
-        assert_eq!(port(1), port(1));
-        assert_ne!(port(1), port(2));
-        assert!((0..=255).all(|byte| (9111..30_777).contains(&port(byte))));
-    }
+/// Shows the public part, and what there is to say about it.
+fn report(
+    identity: &RouterIdentity,
+    more: &[(&str, Value)],
+    args: &IdentityShowArgs,
+) -> Result<(), IdentityError> {
+    let hash = base64::encode(&identity.hash().0);
+    let mut fields =
+        vec![("hash", json!(hash)), ("identity", json!(base64::encode(identity.bytes())))];
+    fields.extend_from_slice(more);
+    let mut out = io::stdout().lock();
+    let written = if args.json {
+        let named = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let object: Map<_, _> =
+            [("kind".to_owned(), json!("keys"))].into_iter().chain(named).collect();
+        writeln!(out, "{}", Value::Object(object))
+    } else {
+        fields.iter().try_for_each(|(name, value)| write_field(&mut out, name, value))
+    };
+    written.map_err(IdentityError::Output)
 }
+
+/// A line for a text, and one for each of a list; notes go to standard error.
+fn write_field(out: &mut impl Write, name: &str, value: &Value) -> io::Result<()> {
+    let one = value.as_str().into_iter();
+    let many = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+    for line in one.chain(many) {
+        if name == "notes" {
+            eprintln!("floodway: note: {line}");
+        } else {
+            writeln!(out, "{name:<9} {line}")?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,12 +12,13 @@ use crate::wire::identity::RouterIdentity;
 /// All that has to be kept, and kept secret, to remain the same router.
 #[derive(Debug)]
 pub struct RouterSecrets {
+    /// Who the router is. Not secret, but kept with the secrets: its padding is part of what is hashed, and other
+    /// routers pad as they like.
+    pub identity: RouterIdentity,
     /// Seed of the signing key.
     pub signing: Ed25519Seed,
     /// Opens build records and garlic messages to the router.
     pub encryption: X25519Secret,
-    /// Padding of the identity: not secret, but part of what is hashed.
-    pub padding: [u8; 32],
     /// Static key of NTCP2.
     pub ntcp2_static: X25519Secret,
     /// IV of NTCP2, published.
@@ -32,16 +33,40 @@ impl RouterSecrets {
     /// Secrets of a router that did not exist before.
     #[must_use]
     pub fn generate(rng: &mut ShardRng) -> Self {
+        let signing = Ed25519Seed::from_bytes(rng.bytes());
+        let encryption = X25519Secret::from_bytes(rng.bytes());
         Self {
-            signing: Ed25519Seed::from_bytes(rng.bytes()),
-            encryption: X25519Secret::from_bytes(rng.bytes()),
-            padding: rng.bytes(),
+            identity: identity_of(&signing, &encryption, rng.bytes()),
+            signing,
+            encryption,
             ntcp2_static: X25519Secret::from_bytes(rng.bytes()),
             ntcp2_iv: rng.bytes(),
             ssu2_static: X25519Secret::from_bytes(rng.bytes()),
             ssu2_intro: rng.bytes(),
         }
     }
+}
+
+/// The identity whose keys these are, with `padding` repeated between them.
+#[must_use]
+pub fn identity_of(
+    signing: &Ed25519Seed,
+    encryption: &X25519Secret,
+    padding: [u8; 32],
+) -> RouterIdentity {
+    let signing = Signer::from_seed(signing).public_key();
+    RouterIdentity::build(&signing, public_key(encryption), padding)
+}
+
+/// Private keys are not those of the identity that stands with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForeignKey {
+    /// The signing key.
+    #[error("the private signing key does not belong to the identity")]
+    Signing,
+    /// The encryption key.
+    #[error("the private encryption key does not belong to the identity")]
+    Encryption,
 }
 
 /// The keys in the form in which they are used.
@@ -63,26 +88,37 @@ pub struct RouterKeys {
 
 impl RouterKeys {
     /// The keys that follow from `secrets`.
-    #[must_use]
-    pub fn from_secrets(secrets: RouterSecrets) -> Self {
+    ///
+    /// # Errors
+    /// When the identity is not that of the private keys.
+    pub fn from_secrets(secrets: RouterSecrets) -> Result<Self, ForeignKey> {
+        let identity = secrets.identity;
         let signer = Signer::from_seed(&secrets.signing);
-        let encryption = public_key(&secrets.encryption);
-        let identity = RouterIdentity::build(&signer.public_key(), encryption, secrets.padding);
+        if *identity.signing_key() != signer.public_key() {
+            return Err(ForeignKey::Signing);
+        }
+        if identity.encryption_key() != Some(public_key(&secrets.encryption)) {
+            return Err(ForeignKey::Encryption);
+        }
         let ntcp2 = ntcp2::Keys::new(identity.hash(), secrets.ntcp2_static, secrets.ntcp2_iv);
-        Self {
+        Ok(Self {
             identity,
             signer,
             encryption: secrets.encryption,
             ntcp2,
             ssu2_static: secrets.ssu2_static,
             ssu2_intro: secrets.ssu2_intro,
-        }
+        })
     }
 
     /// Keys of a router that did not exist before and will not after.
+    ///
+    /// # Panics
+    /// Never: these keys belong to their identity.
     #[must_use]
     pub fn generate(rng: &mut ShardRng) -> Self {
         Self::from_secrets(RouterSecrets::generate(rng))
+            .expect("the identity was made of these keys")
     }
 }
 
@@ -127,5 +163,15 @@ mod tests {
         assert_eq!(one.identity.encryption_key(), Some(public_key(&one.encryption)));
         assert_eq!(one.identity.signing_key(), &one.signer.public_key());
         assert_eq!(one.ntcp2.static_public, public_key(&one.ntcp2.static_secret));
+    }
+
+    #[test]
+    fn keys_of_another_router_are_refused() {
+        let secrets = |seed| RouterSecrets::generate(&mut ShardRng::from_seed([seed; 32]));
+        let (one, other) = (secrets(1), secrets(2));
+        let mixed = RouterSecrets { signing: other.signing, ..one };
+        assert_eq!(RouterKeys::from_secrets(mixed).unwrap_err(), ForeignKey::Signing);
+        let mixed = RouterSecrets { encryption: other.encryption, ..secrets(1) };
+        assert_eq!(RouterKeys::from_secrets(mixed).unwrap_err(), ForeignKey::Encryption);
     }
 }
