@@ -2,6 +2,7 @@
 //!
 //! Bodies are opaque here; the modules below view them, each in the buffer that it arrived in.
 
+pub mod data;
 pub mod database_lookup;
 pub mod database_search_reply;
 pub mod database_store;

@@ -135,14 +135,17 @@ pub fn open(
                 check_date(date, now.unix)?;
                 dated = true;
             }
-            GarlicBlock::Clove(_) | GarlicBlock::Padding { .. } | GarlicBlock::Unknown { .. }
+            GarlicBlock::Clove(_)
+            | GarlicBlock::Session(_)
+            | GarlicBlock::Padding(_)
+            | GarlicBlock::Unknown { .. }
                 if !dated =>
             {
                 return Err(OpenError::NoDateTime);
             }
             GarlicBlock::Clove(_) if cloves.len() >= CLOVES_MAX => return Err(OpenError::Cloves),
             GarlicBlock::Clove(clove) => cloves.push(clove),
-            GarlicBlock::Padding { .. } | GarlicBlock::Unknown { .. } => {}
+            GarlicBlock::Session(_) | GarlicBlock::Padding(_) | GarlicBlock::Unknown { .. } => {}
         }
     }
     Ok(cloves)

@@ -72,7 +72,8 @@ pub fn open(
             }
             GarlicBlock::Clove(_)
             | GarlicBlock::DateTime(_)
-            | GarlicBlock::Padding { .. }
+            | GarlicBlock::Session(_)
+            | GarlicBlock::Padding(_)
             | GarlicBlock::Unknown { .. } => {}
         }
     }
