@@ -57,6 +57,10 @@ secret! {
     IvKey
 }
 secret! {
+    /// AES-256 key a hop applies to the records of a build message with long records.
+    LongRecordKey
+}
+secret! {
     /// Result of a Diffie-Hellman, still to be hashed into a key.
     SharedSecret
 }

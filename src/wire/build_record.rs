@@ -1,5 +1,10 @@
-//! One tunnel build record, opened: what is asked of a hop, and what the hop answers. Spec: Tunnel creation (ECIES),
-//! short records.
+//! One tunnel build record, opened: what is asked of a hop, and what the hop answers.
+//!
+//! Short records are here, long ones in [`long`], and those of ElGamal routers, of which none are left, in
+//! [`elgamal`]. Spec: Tunnel creation (ECIES), short records.
+
+pub mod elgamal;
+pub mod long;
 
 use crate::base::id::{MessageId, RouterHash, TunnelId};
 use crate::base::rng::ShardRng;
