@@ -13,5 +13,8 @@ pub mod signature;
 pub mod siphash;
 pub mod x25519;
 
+/// Who computes ChaCha20-Poly1305 and X25519: `aws-lc`, or `portable` where built without the feature `accelerated`.
+pub const PROVIDER: &str = if cfg!(feature = "accelerated") { "aws-lc" } else { "portable" };
+
 #[cfg(test)]
 pub(crate) mod testing;

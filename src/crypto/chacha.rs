@@ -3,11 +3,21 @@
 //! The nonce of an authenticated message is a counter: 4 zero bytes, then the counter in 8 bytes little-endian,
 //! as Noise has it.
 
+#[cfg(feature = "accelerated")]
+mod aws_lc;
+#[cfg_attr(
+    all(feature = "accelerated", not(test)),
+    expect(dead_code, reason = "the oracle of tests")
+)]
+mod portable;
+
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{ChaCha20Poly1305, Tag};
 
+#[cfg(feature = "accelerated")]
+use self::aws_lc as provider;
+#[cfg(not(feature = "accelerated"))]
+use self::portable as provider;
 use crate::crypto::secret::AeadKey;
 
 /// Bytes of the tag that authenticates a message.
@@ -26,11 +36,7 @@ pub struct Unauthentic;
 /// A nonce serves once per key: a second message under it gives both away.
 #[must_use]
 pub fn seal_in_place(key: &AeadKey, nonce: u64, ad: &[u8], data: &mut [u8]) -> [u8; TAG_SIZE] {
-    let cipher = ChaCha20Poly1305::new(key.expose().into());
-    cipher
-        .encrypt_inout_detached(&counter_nonce(nonce).into(), ad, data.into())
-        .expect("a message in memory is shorter than 256 GiB")
-        .into()
+    provider::seal(key, nonce, ad, data)
 }
 
 /// Checks and decrypts `sealed`, which is ciphertext and tag, in place; returns the plaintext at its front.
@@ -42,13 +48,7 @@ pub fn open_in_place<'a>(
     ad: &[u8],
     sealed: &'a mut [u8],
 ) -> Result<&'a mut [u8], Unauthentic> {
-    let (data, tag) = sealed.split_last_chunk_mut::<TAG_SIZE>().ok_or(Unauthentic)?;
-    let cipher = ChaCha20Poly1305::new(key.expose().into());
-    let tag: &Tag = (&*tag).into();
-    cipher
-        .decrypt_inout_detached(&counter_nonce(nonce).into(), ad, (&mut *data).into(), tag)
-        .map_err(|_| Unauthentic)?;
-    Ok(data)
+    provider::open(key, nonce, ad, sealed)
 }
 
 /// One message of a batch to be sealed.
@@ -253,6 +253,27 @@ mod tests {
             prop_assert_eq!(open(&false_key, nonce, &ad, &sealed), refused.clone());
             let false_nonce = nonce ^ 1 << at.index(64);
             prop_assert_eq!(open(&aead_key, false_nonce, &ad, &sealed), refused);
+        }
+
+        #[test]
+        fn providers_agree(messages in messages(), spoilt in any::<prop::sample::Index>()) {
+            for (key, nonce, ad, text) in messages {
+                let key = AeadKey::from_bytes(key);
+                let (mut ours, mut oracle) = (text.clone(), text.clone());
+                let tag = provider::seal(&key, nonce, &ad, &mut ours);
+                prop_assert_eq!(tag, portable::seal(&key, nonce, &ad, &mut oracle));
+                prop_assert_eq!(&ours, &oracle);
+                for sealed in [&mut ours, &mut oracle] {
+                    sealed.extend_from_slice(&tag);
+                }
+                let mut changed = ours.clone();
+                changed[spoilt.index(ours.len())] ^= 0x40;
+                let mut same = changed.clone();
+                prop_assert_eq!(provider::open(&key, nonce, &ad, &mut changed), Err(Unauthentic));
+                prop_assert_eq!(portable::open(&key, nonce, &ad, &mut same), Err(Unauthentic));
+                prop_assert_eq!(provider::open(&key, nonce, &ad, &mut ours), Ok(&mut text.clone()[..]));
+                prop_assert_eq!(portable::open(&key, nonce, &ad, &mut oracle), Ok(&mut text.clone()[..]));
+            }
         }
 
         #[test]

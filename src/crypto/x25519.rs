@@ -1,9 +1,19 @@
 //! X25519 key agreement (RFC 7748), one or a batch.
 
+#[cfg(feature = "accelerated")]
+mod aws_lc;
+#[cfg_attr(
+    all(feature = "accelerated", not(test)),
+    expect(dead_code, reason = "the oracle of tests")
+)]
+mod portable;
+
 use std::fmt;
 
-use x25519_dalek::{PublicKey, StaticSecret};
-
+#[cfg(feature = "accelerated")]
+use self::aws_lc as provider;
+#[cfg(not(feature = "accelerated"))]
+use self::portable as provider;
 use crate::crypto::secret::{SharedSecret, X25519Secret};
 
 /// X25519 public key in its wire form: 32 bytes, little-endian u coordinate.
@@ -29,7 +39,7 @@ pub struct WeakKey;
 /// The public key that belongs to `secret`.
 #[must_use]
 pub fn public_key(secret: &X25519Secret) -> X25519Public {
-    X25519Public(PublicKey::from(&dalek(secret)).to_bytes())
+    provider::public_key(secret)
 }
 
 /// X25519 of `secret` and `public`, refused where the result would be all zero.
@@ -37,12 +47,7 @@ pub fn diffie_hellman(
     secret: &X25519Secret,
     public: &X25519Public,
 ) -> Result<SharedSecret, WeakKey> {
-    let shared = dalek(secret).diffie_hellman(&PublicKey::from(public.0));
-    if shared.was_contributory() {
-        Ok(SharedSecret::from_bytes(shared.to_bytes()))
-    } else {
-        Err(WeakKey)
-    }
+    provider::diffie_hellman(secret, public)
 }
 
 /// One Diffie-Hellman of a batch.
@@ -58,11 +63,6 @@ pub struct DhJob<'a> {
 pub fn diffie_hellman_batch(jobs: &[DhJob<'_>], out: &mut Vec<Result<SharedSecret, WeakKey>>) {
     out.reserve(jobs.len());
     out.extend(jobs.iter().map(|job| diffie_hellman(job.secret, &job.public)));
-}
-
-// dalek's own type erases its copy on drop.
-fn dalek(secret: &X25519Secret) -> StaticSecret {
-    StaticSecret::from(*secret.expose())
 }
 
 #[cfg(test)]
@@ -170,6 +170,8 @@ mod tests {
             let mut top_bit = public(text);
             top_bit.0[31] |= 0x80;
             assert_eq!(diffie_hellman(&secret, &top_bit).err(), Some(WeakKey), "{text}, top bit");
+            let oracle = portable::diffie_hellman(&secret, &public(text));
+            assert_eq!(oracle.err(), Some(WeakKey), "{text}, portable");
         }
     }
 
@@ -217,6 +219,14 @@ mod tests {
                     (single, batch) => prop_assert!(false, "{single:?} and {batch:?}"),
                 }
             }
+        }
+
+        #[test]
+        fn providers_agree(secret in any::<[u8; 32]>(), public in any::<[u8; 32]>()) {
+            let (secret, public) = (X25519Secret::from_bytes(secret), X25519Public(public));
+            prop_assert_eq!(provider::public_key(&secret), portable::public_key(&secret));
+            let one = provider::diffie_hellman(&secret, &public).unwrap();
+            prop_assert!(one.ct_eq(&portable::diffie_hellman(&secret, &public).unwrap()));
         }
 
         #[test]
