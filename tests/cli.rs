@@ -300,6 +300,20 @@ fn mistakes_of_usage_have_their_own_code() {
 }
 
 #[test]
+fn the_kernel_of_the_tunnel_layer_can_be_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = ["check", "--network-id", "99", "--host", "127.0.0.1", "--layer-kernel"];
+    let output = run_in(directory.path(), &[&check[..], &["portable"]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("tunnel layer: portable, of "), "{text}");
+    assert!(text.contains("primitives: by "), "{text}");
+    let output = run_in(directory.path(), &[&check[..], &["abacus"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("it runs: ") && text.contains("portable"), "{text}");
+}
+
+#[test]
 fn environment_variables_count_and_arguments_win() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = floodway(&["check", "--host", "127.0.0.1", "--bandwidth", "1MB/s"]);

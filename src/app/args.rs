@@ -12,6 +12,7 @@ use crate::app::config::{FloodfillMode, PlacementSecretHex};
 use crate::app::identity::export::ExportFormat;
 use crate::app::identity::foreign::Origin;
 use crate::app::log::{LogFormat, LogLevel};
+use crate::crypto::layer::Kernel;
 
 /// A high-capacity I2P floodfill and transit router for servers.
 ///
@@ -114,6 +115,10 @@ pub struct RunArgs {
     /// Fixed secret of the placement on shards, 32 hexadecimal digits; for tests, and not on network 2.
     #[arg(long, value_name = "HEX32", env = "FLOODWAY_PLACEMENT_SECRET", hide = true)]
     pub placement_secret: Option<PlacementSecretHex>,
+
+    /// Tunnel-layer kernel by name, to compare or to rule one out [default: the fastest that this CPU runs].
+    #[arg(long, value_name = "NAME", env = "FLOODWAY_LAYER_KERNEL", hide = true)]
+    pub layer_kernel: Option<Kernel>,
 }
 
 /// Options of `check`.

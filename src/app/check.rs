@@ -8,7 +8,8 @@ use crate::app::args::CheckArgs;
 use crate::app::config::{Build, Config};
 use crate::app::{identity, reseed, run};
 use crate::base::id::RouterHash;
-use crate::crypto::layer::Kernel;
+use crate::crypto::PROVIDER;
+use crate::crypto::layer::{self, Kernel};
 use crate::runtime::probe::{self, Allowance};
 use crate::runtime::{clock, sys, tcp};
 
@@ -54,12 +55,14 @@ fn points(args: &CheckArgs) -> Vec<Point> {
         Point { name: "io_uring", result: text(probe::check().map(|a| allowance(&a))) },
         Point { name: "clock", result: check_clock(clock::unix_time().days()) },
         Point { name: "cpus", result: text(sys::allowed_cpus().map(|cpus| format!("{cpus:?}"))) },
-        Point { name: "tunnel layer", result: Ok(format!("{:?}", Kernel::detect())) },
+        Point { name: "cpu features", result: Ok(cpu_features()) },
+        Point { name: "primitives", result: Ok(format!("by {PROVIDER}")) },
     ];
     match Config::load(&args.run, Build::this()) {
         Ok(config) => {
             let network = format!("network {}, {} offered", config.network, config.bandwidth);
             points.push(Point { name: "configuration", result: Ok(network) });
+            points.push(Point { name: "tunnel layer", result: Ok(kernels(run::kernel(&config))) });
             points.extend(check_config(&config));
         }
         Err(error) => {
@@ -114,6 +117,17 @@ fn check_clock(days: u64) -> Result<String, String> {
         return Err("the clock is years behind: set it, since others refuse routers whose clock is a minute off".to_owned());
     }
     Ok("plausible; others refuse routers whose clock is a minute off".to_owned())
+}
+
+/// The features that tunnel-layer kernels look for, as far as this CPU has them.
+fn cpu_features() -> String {
+    let found: Vec<_> = layer::cpu_features().collect();
+    if found.is_empty() { "none that a kernel uses".to_owned() } else { found.join(", ") }
+}
+
+fn kernels(chosen: Kernel) -> String {
+    let available: Vec<_> = Kernel::available().map(Kernel::name).collect();
+    format!("{chosen}, of {}", available.join(", "))
 }
 
 fn allowance(allowance: &Allowance) -> String {

@@ -17,6 +17,7 @@ use crate::app::args::RunArgs;
 use crate::app::bandwidth::Bandwidth;
 use crate::app::log::{LogFormat, LogLevel};
 use crate::app::reseed::Source;
+use crate::crypto::layer::Kernel;
 
 /// Number of the live network.
 pub const LIVE_NETWORK: u8 = 2;
@@ -90,6 +91,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Fixed secret of the placement, on test networks.
     pub placement_secret: Option<PlacementSecretHex>,
+    /// Tunnel-layer kernel, where the fastest is not wanted.
+    pub layer_kernel: Option<Kernel>,
 }
 
 /// The configuration cannot be used.
@@ -239,6 +242,7 @@ impl Config {
             log_level: args.log_level.or(raw.log_level).unwrap_or_default(),
             log_format: args.log_format.or(raw.log_format).unwrap_or_default(),
             placement_secret: args.placement_secret,
+            layer_kernel: args.layer_kernel,
         };
         config.check_ranges()?;
         config.check_network(build)?;

@@ -8,6 +8,7 @@ use crate::app::config::{Config, FloodfillMode};
 use crate::app::identity::default_port;
 use crate::app::reseed::Seeds;
 use crate::base::id::RouterHash;
+use crate::crypto::PROVIDER;
 use crate::crypto::layer::Kernel;
 use crate::proto::local::RouterKeys;
 use crate::runtime::clock;
@@ -122,11 +123,17 @@ pub fn node(
         bandwidth_class: config.bandwidth.class(),
         shards,
         placement: PlacementSecret(placement),
-        kernel: Kernel::detect(),
+        kernel: kernel(config),
         limits: ShardLimits::share_of(shards),
         started: clock::unix_time(),
         first_dials: FIRST_DIALS,
     })
+}
+
+/// The tunnel-layer kernel: as configured, or the fastest that this CPU runs.
+#[must_use]
+pub fn kernel(config: &Config) -> Kernel {
+    config.layer_kernel.unwrap_or_else(Kernel::detect)
 }
 
 fn is_floodfill(mode: FloodfillMode) -> bool {
@@ -151,6 +158,7 @@ pub fn listen_for_metrics(config: &Config) -> Result<Option<TcpListener>, SetupE
 pub fn log_start(config: &Config, side: &LocalSide, seeds: &Seeds) {
     let routers = seeds.routers.len();
     tracing::info!(network = config.network, routers, "starting");
+    tracing::info!(layer = %kernel(config), primitives = PROVIDER, "cryptography chosen");
     if side.dial_from.is_none() {
         tracing::warn!("this machine does not have the published address: others must be led here");
     }

@@ -6,6 +6,7 @@
 pub mod x86;
 
 use std::fmt;
+use std::str::FromStr;
 
 use ::aes::Aes256;
 use ::aes::cipher::{
@@ -66,12 +67,6 @@ impl Kernel {
         special.chain([Self::Portable])
     }
 
-    /// The kernel called `name`; `None` where there is none or this CPU does not run it.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::available().find(|kernel| kernel.name() == name)
-    }
-
     /// Its name: `portable`, `aes-ni`, `vaes-256` or `vaes-512`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -83,10 +78,35 @@ impl Kernel {
     }
 }
 
+/// There is no kernel of this name, or this CPU does not run it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this CPU runs no such kernel; it runs: {}", names())]
+pub struct NoSuchKernel;
+
+fn names() -> String {
+    Kernel::available().map(Kernel::name).collect::<Vec<_>>().join(", ")
+}
+
+impl FromStr for Kernel {
+    type Err = NoSuchKernel;
+
+    fn from_str(name: &str) -> Result<Self, NoSuchKernel> {
+        Self::available().find(|kernel| kernel.name() == name).ok_or(NoSuchKernel)
+    }
+}
+
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
+}
+
+/// What this CPU has of the features that kernels need, by their usual names.
+pub fn cpu_features() -> impl Iterator<Item = &'static str> {
+    #[cfg(target_arch = "x86_64")]
+    return x86::features();
+    #[cfg(not(target_arch = "x86_64"))]
+    return std::iter::empty();
 }
 
 /// Applies to every job the layer of its hop.
@@ -236,9 +256,9 @@ mod tests {
     fn kernels_are_found_by_their_names() {
         assert!(Kernel::available().any(|kernel| kernel == Kernel::Portable));
         for kernel in Kernel::available() {
-            assert_eq!(Kernel::by_name(kernel.name()), Some(kernel));
+            assert_eq!(kernel.name().parse(), Ok(kernel));
         }
-        assert_eq!(Kernel::by_name("avx-2048"), None);
+        assert_eq!("avx-2048".parse::<Kernel>(), Err(NoSuchKernel));
         assert_eq!(format!("{:>10}", Kernel::Portable), "  portable");
     }
 

@@ -1,6 +1,6 @@
 //! Kernels for x86-64: the CPU's AES instructions over many messages at once.
 //!
-//! What the CPU has is asked in one place, [`Kernel::available`]. A kernel holds the proof of its features, and
+//! What the CPU has is asked in one place, `Features`. A kernel holds the proof of its features, and
 //! nothing else makes one, so a kernel that exists may run.
 
 #![expect(
@@ -36,6 +36,41 @@ enum Proof {
     Vaes512(Vaes512),
 }
 
+/// Features of a CPU that a kernel needs, and the system with it where registers must be kept.
+#[derive(Clone, Copy, Debug)]
+struct Features {
+    aes: bool,
+    vaes: bool,
+    avx2: bool,
+    avx512f: bool,
+    avx512bw: bool,
+}
+
+impl Features {
+    fn of_this_cpu() -> Self {
+        Self {
+            aes: is_x86_feature_detected!("aes"),
+            vaes: is_x86_feature_detected!("vaes"),
+            avx2: is_x86_feature_detected!("avx2"),
+            avx512f: is_x86_feature_detected!("avx512f"),
+            avx512bw: is_x86_feature_detected!("avx512bw"),
+        }
+    }
+}
+
+/// Names of those features that this CPU has.
+pub(super) fn features() -> impl Iterator<Item = &'static str> {
+    let Features { aes, vaes, avx2, avx512f, avx512bw } = Features::of_this_cpu();
+    let named = [
+        ("aes", aes),
+        ("vaes", vaes),
+        ("avx2", avx2),
+        ("avx512f", avx512f),
+        ("avx512bw", avx512bw),
+    ];
+    named.into_iter().filter(|(_, has)| *has).map(|(name, _)| name)
+}
+
 /// A kernel that this CPU runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernel(Proof);
@@ -43,15 +78,11 @@ pub struct Kernel(Proof);
 impl Kernel {
     /// What this CPU runs, the fastest first.
     pub(super) fn available() -> impl Iterator<Item = Self> {
-        let vaes = is_x86_feature_detected!("vaes");
-        let wide =
-            vaes && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        let middle = vaes && is_x86_feature_detected!("avx2");
-        let narrow = is_x86_feature_detected!("aes");
+        let Features { aes, vaes, avx2, avx512f, avx512bw } = Features::of_this_cpu();
         let proofs = [
-            wide.then_some(Proof::Vaes512(Vaes512(()))),
-            middle.then_some(Proof::Vaes256(Vaes256(()))),
-            narrow.then_some(Proof::AesNi(AesNi(()))),
+            (vaes && avx512f && avx512bw).then_some(Proof::Vaes512(Vaes512(()))),
+            (vaes && avx2).then_some(Proof::Vaes256(Vaes256(()))),
+            aes.then_some(Proof::AesNi(AesNi(()))),
         ];
         proofs.into_iter().flatten().map(Self)
     }
@@ -78,10 +109,12 @@ impl Kernel {
         for job in jobs {
             let mut row = row(job);
             // SAFETY: the proof shows that the CPU has what the function needs.
-            match self.0 {
-                Proof::AesNi(proof) => unsafe { decrypt_xmm(proof, &mut row) },
-                Proof::Vaes256(proof) => unsafe { decrypt_ymm(proof, &mut row) },
-                Proof::Vaes512(proof) => unsafe { decrypt_zmm(proof, &mut row) },
+            unsafe {
+                match self.0 {
+                    Proof::AesNi(proof) => decrypt_xmm(proof, &mut row),
+                    Proof::Vaes256(proof) => decrypt_ymm(proof, &mut row),
+                    Proof::Vaes512(proof) => decrypt_zmm(proof, &mut row),
+                }
             }
         }
     }
