@@ -203,6 +203,28 @@ fn tunnels_live_for_600_seconds_and_are_gone_after_660() {
 }
 
 #[test]
+fn a_router_that_knows_one_floodfill_gets_to_know_the_others_by_exploring() {
+    let mut world = World::new(31);
+    let seeds: Vec<_> = (0..6)
+        .map(|n| {
+            let player = world.add_played(role(30 + n, "OR"));
+            Arc::clone(&world.played[player].router.info)
+        })
+        .collect();
+    let floodfill = config(&mut world, 1, 2, true);
+    let floodfill = world.add_node(floodfill, &seeds);
+    let floodfill_info = Arc::clone(&world.nodes[floodfill].shards[0].snapshot().router_info);
+    let learner = config(&mut world, 2, 2, false);
+    let learner = world.add_node(learner, &[floodfill_info]);
+    world.run_for(Duration::from_secs(40));
+    assert_eq!(world.metric(learner, "netdb_records", "router_info"), 1);
+    // An answer names a few routers only; an exploration comes every 55 to 225 s.
+    world.run_for(Duration::from_secs(1_500));
+    assert!(world.metric(learner, "explorations_total", "answered") > 0);
+    assert_eq!(world.metric(learner, "netdb_records", "router_info"), 7);
+}
+
+#[test]
 fn we_are_republished_within_30_minutes() {
     let mut world = World::new(5);
     let floodfill = config(&mut world, 1, 1, true);

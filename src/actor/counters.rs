@@ -21,6 +21,10 @@ pub struct Counters {
     pub handshakes_done: u64,
     /// Publications of ours that a floodfill confirmed.
     pub publications_confirmed: u64,
+    /// Explorations that we asked for.
+    pub explorations_asked: u64,
+    /// Explorations of ours that were answered in time.
+    pub explorations_answered: u64,
     /// Stores of RouterInfos.
     pub stores_router_info: StoreCounts,
     /// Stores of lease sets.

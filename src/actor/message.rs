@@ -9,6 +9,7 @@ use crate::base::frame::Frame;
 use crate::base::id::{ConnectionId, RecordKey, RouterHash, ShardId, TunnelId};
 use crate::crypto::secret::SharedSecret;
 use crate::crypto::x25519::{WeakKey, X25519Public};
+use crate::proto::netdb::exploration::Explore;
 use crate::proto::netdb::store::{Provenance, Record, RecordKind};
 use crate::proto::ntcp2::Session;
 use crate::proto::tunnel::build_request::OpenedRequest;
@@ -178,6 +179,8 @@ pub enum NetdbMessage {
     },
     /// An answer named this router; if we do not know it, it is worth a question.
     Learned(RouterHash),
+    /// A floodfill is to be asked who is near a random key, which this slice owns.
+    Explore(Explore),
     /// A peer showed us its RouterInfo in a handshake; verified.
     Met(Arc<RouterInfo>),
     /// A peer sent a RouterInfo block over its session.

@@ -1,5 +1,7 @@
 //! One slice of the netdb and its floodfill duties.
 
+mod asking;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +14,20 @@ use super::message::{
 };
 use super::node::NodeConfig;
 use crate::base::frame::Frame;
-use crate::base::id::{RecordKey, RouterHash};
+use crate::base::id::{RecordKey, RouterHash, ShardId};
 use crate::base::limits::ROUTER_INFO_MAX;
+use crate::base::rng::ShardRng;
 use crate::base::time::Instant;
 use crate::crypto::secret::AeadKey;
 use crate::proto::garlic::tagged_reply;
 use crate::proto::netdb::acceptance::{self, Conditions, Rejection};
+use crate::proto::netdb::exploration::Exploration;
 use crate::proto::netdb::floodfill::{self, Answerer, Flood, LookupAnswer, ReplyRoute};
-use crate::proto::netdb::lookup::{Ask, Lookups, Purpose, Started};
+use crate::proto::netdb::lookup::Lookups;
 use crate::proto::netdb::store::{
     Counts, KindLimits, Outcome, Provenance, Record, RecordKind, Store, StoreLimits, spare_routers,
 };
 use crate::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
-use crate::wire::i2np::database_search_reply::DatabaseSearchReply;
 use crate::wire::i2np::database_store::{DatabaseStore, StoreData, inflate};
 use crate::wire::i2np::{I2npMessage, MessageType};
 use crate::wire::lease_set::LeaseSet2;
@@ -34,6 +37,10 @@ use crate::wire::router_info::RouterInfo;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// Lookups of our own that one shard has under way at once.
 const LOOKUPS_MAX: usize = 256;
+/// Known routers below which we explore.
+const ROUTERS_WANTED: usize = 2_500;
+/// The shard that decides when to explore.
+const EXPLORING_SHARD: ShardId = ShardId(0);
 /// Routers from which an exploration is answered.
 const EXPLORATION_SAMPLE: usize = 256;
 
@@ -41,15 +48,17 @@ const EXPLORATION_SAMPLE: usize = 256;
 pub struct Netdb {
     store: Store,
     lookups: Lookups,
+    exploration: Exploration,
+    explores: bool,
     started: Instant,
     next_sweep: Instant,
     told: Option<(usize, usize)>,
 }
 
 impl Netdb {
-    /// An empty slice.
+    /// The empty slice of one shard.
     #[must_use]
-    pub fn new(node: &NodeConfig, now: Instant) -> Self {
+    pub fn new(node: &NodeConfig, shard: ShardId, now: Instant, rng: &mut ShardRng) -> Self {
         let half = |total: usize| total / 2;
         let kind = KindLimits {
             records_max: half(node.limits.netdb_records),
@@ -58,6 +67,8 @@ impl Netdb {
         Self {
             store: Store::new(StoreLimits { routers: kind, lease_sets: kind }),
             lookups: Lookups::new(node.hash(), LOOKUPS_MAX),
+            exploration: Exploration::new(node.hash(), ROUTERS_WANTED, now, rng),
+            explores: shard == EXPLORING_SHARD,
             started: now,
             next_sweep: now + Duration::from_secs(1),
             told: None,
@@ -300,77 +311,6 @@ impl Netdb {
         answer(&lookup, reply, cx);
     }
 
-    fn search_reply(&mut self, origin: Origin, body: &Frame, cx: &mut Context<'_>) {
-        let Ok(reply) = DatabaseSearchReply::parse(body) else {
-            cx.count_drop(Drop::Malformed);
-            return;
-        };
-        let Some(from) = origin.peer().filter(|_| self.lookups.is_under_way(&reply.key)) else {
-            cx.count_drop(Drop::Unasked);
-            return;
-        };
-        let floodfills = &cx.snapshot.floodfills;
-        self.lookups.handle_search_reply(&reply.key, &from, &reply.peers, cx.now, floodfills);
-        self.drain_lookups(cx);
-    }
-
-    fn find(&mut self, router: RouterHash, unknown: Unknown, cx: &mut Context<'_>) {
-        if let Some(info) = self.store.router(&router) {
-            let found = DialerMessage::Found(Arc::clone(info));
-            cx.send(Address::Here, Message::Dialer(found));
-            return;
-        }
-        let started = match unknown {
-            Unknown::LookUp => {
-                let floodfills = &cx.snapshot.floodfills;
-                self.lookups.start(router.into(), Purpose::Needed, cx.now, floodfills)
-            }
-            Unknown::Drop => Started::NoFloodfill,
-        };
-        match started {
-            Started::Begun | Started::UnderWay => self.drain_lookups(cx),
-            Started::Busy | Started::NoFloodfill => {
-                cx.send(Address::Here, Message::Dialer(DialerMessage::NotFound(router)));
-            }
-        }
-    }
-
-    fn learned(&mut self, router: RouterHash, cx: &mut Context<'_>) {
-        if router == cx.node.hash() || self.store.router(&router).is_some() {
-            return;
-        }
-        let floodfills = &cx.snapshot.floodfills;
-        match self.lookups.start(router.into(), Purpose::Learned, cx.now, floodfills) {
-            Started::Begun => self.drain_lookups(cx),
-            Started::UnderWay | Started::Busy | Started::NoFloodfill => {}
-        }
-    }
-
-    fn drain_lookups(&mut self, cx: &mut Context<'_>) {
-        while let Some(Ask { floodfill, key, excluded }) = self.lookups.poll_ask() {
-            let excluded: Vec<[u8; 32]> = excluded.iter().map(|router| router.0).collect();
-            let lookup = DatabaseLookup {
-                key,
-                from: cx.node.hash(),
-                reply_tunnel: None,
-                kind: LookupKind::RouterInfo,
-                excluded: &excluded,
-                encryption: LookupEncryption::None,
-                unknown_flags: 0,
-            };
-            let message = cx.message(MessageType::DatabaseLookup, lookup.write());
-            cx.deliver(floodfill, message, Unknown::Drop);
-        }
-        while let Some(key) = self.lookups.poll_failed() {
-            let not_found = DialerMessage::NotFound(key.as_router());
-            cx.send(Address::Here, Message::Dialer(not_found));
-        }
-        while let Some(router) = self.lookups.poll_learned() {
-            let learned = NetdbMessage::Learned(router);
-            cx.send(Address::Router(router), Message::Netdb(learned));
-        }
-    }
-
     fn sweep(&mut self, cx: &mut Context<'_>) {
         self.next_sweep = cx.now.instant + SWEEP_INTERVAL;
         let shards = usize::from(cx.node.shards);
@@ -400,6 +340,7 @@ impl Actor for Netdb {
             NetdbMessage::SearchReply { origin, body } => self.search_reply(origin, &body, cx),
             NetdbMessage::Find { router, unknown } => self.find(router, unknown, cx),
             NetdbMessage::Learned(router) => self.learned(router, cx),
+            NetdbMessage::Explore(explore) => self.explore(explore, cx),
             NetdbMessage::Met(info) => {
                 // Verified in the handshake, where its age and network were checked as well.
                 self.insert(Record::RouterInfo(info), Provenance::Published, cx);
@@ -412,13 +353,16 @@ impl Actor for Netdb {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let lookups = self.lookups.deadline().unwrap_or(self.next_sweep);
-        Some(lookups.min(self.next_sweep))
+        let exploration = self.explores.then(|| self.exploration.deadline());
+        [self.lookups.deadline(), exploration, Some(self.next_sweep)].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {
         self.lookups.handle_timeout(cx.now.instant);
         self.drain_lookups(cx);
+        if self.explores && self.exploration.deadline() <= cx.now.instant {
+            self.consider_exploring(cx);
+        }
         if self.next_sweep <= cx.now.instant {
             self.sweep(cx);
         }

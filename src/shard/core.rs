@@ -169,7 +169,7 @@ impl Shard {
         let actors = Actors {
             sessions: SessionTable::new(node.limits.sessions),
             dialer: Dialer::new(node.limits.dials),
-            netdb: Netdb::new(&node, now.instant),
+            netdb: Netdb::new(&node, id, now.instant, &mut rng),
             garlic: GarlicOpener::new(hop(), limits.garlic_replay_slots, &mut rng),
             build: BuildOpener::new(hop(), limits.build_replay_slots, &mut rng),
             transit: TransitTunnels::new(limits.iv_replay_slots, &mut rng),

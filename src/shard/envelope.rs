@@ -58,6 +58,7 @@ impl Envelope {
                 NetdbMessage::Store { .. }
                 | NetdbMessage::Lookup { .. }
                 | NetdbMessage::SearchReply { .. }
+                | NetdbMessage::Explore(_)
                 | NetdbMessage::Find { .. }
                 | NetdbMessage::Learned(_)
                 | NetdbMessage::Met(_)

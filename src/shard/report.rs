@@ -160,6 +160,12 @@ fn netdb(samples: &mut Samples, counters: &Counters, live: &Live) {
     lookups(samples, "router_info", counters.lookups_router_info);
     lookups(samples, "lease_set", counters.lookups_lease_set);
     lookups(samples, "exploration", counters.lookups_exploration);
+    let help = "Explorations of ours, by what became of them.";
+    for (result, count) in
+        [("asked", counters.explorations_asked), ("answered", counters.explorations_answered)]
+    {
+        samples.counter("explorations_total", help, &[("result", result)], count);
+    }
     let help = "Copies of records that were flooded.";
     samples.counter("netdb_floods_total", help, &[], counters.floods);
     let help = "Publications of our RouterInfo that a floodfill confirmed.";

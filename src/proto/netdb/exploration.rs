@@ -59,7 +59,6 @@ impl Exploration {
             return;
         }
         self.next = now.instant + pause(rng);
-        self.outstanding.retain(|(_, until)| *until > now.instant);
         if known_routers >= self.wanted_routers {
             return;
         }
@@ -69,12 +68,16 @@ impl Exploration {
         else {
             return;
         };
-        let explore = Explore { floodfill, key };
+        self.due = Some(Explore { floodfill, key });
+    }
+
+    /// An exploration goes out: its answer is expected here from now on. That need not be where it was decided, since
+    /// answers come to the owner of the key.
+    pub fn handle_asked(&mut self, explore: Explore, now: Instant) {
         if self.outstanding.len() >= OUTSTANDING_MAX {
             self.outstanding.pop_front();
         }
-        self.outstanding.push_back((explore, now.instant + ANSWER_WAIT));
-        self.due = Some(explore);
+        self.outstanding.push_back((explore, now + ANSWER_WAIT));
     }
 
     /// Whether a search reply for `key` from `floodfill`, the router at the other end of the session, answers an
@@ -164,7 +167,9 @@ mod tests {
     fn only_the_asked_floodfill_answers_once_and_in_time() {
         let (mut exploration, mut rng) = begin(3);
         exploration.handle_timeout(now(300), 10, &FLOODFILLS, &mut rng);
-        let Explore { floodfill, key } = exploration.poll_explore().unwrap();
+        let explore = exploration.poll_explore().unwrap();
+        exploration.handle_asked(explore, now(300).instant);
+        let Explore { floodfill, key } = explore;
         let answers = [
             (key, OUR, 301, false),
             (RecordKey([0; 32]), floodfill, 301, false),
@@ -175,7 +180,9 @@ mod tests {
             assert_eq!(exploration.handle_search_reply(&key, &from, now(at).instant), expected);
         }
         exploration.handle_timeout(now(600), 10, &FLOODFILLS, &mut rng);
-        let Explore { floodfill, key } = exploration.poll_explore().unwrap();
+        let explore = exploration.poll_explore().unwrap();
+        exploration.handle_asked(explore, now(600).instant);
+        let Explore { floodfill, key } = explore;
         assert!(!exploration.handle_search_reply(&key, &floodfill, now(630).instant), "late");
     }
 

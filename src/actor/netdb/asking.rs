@@ -1,0 +1,126 @@
+//! What a slice asks of other floodfills: routers that are needed, routers that answers named, and now and then, to get
+//! to know more, who is near a random key.
+
+use std::sync::Arc;
+
+use super::Netdb;
+use crate::actor::address::Address;
+use crate::actor::contract::Context;
+use crate::actor::counters::Drop;
+use crate::actor::message::{DialerMessage, Message, NetdbMessage, Origin, Unknown};
+use crate::base::frame::Frame;
+use crate::base::id::{RecordKey, RouterHash};
+use crate::proto::netdb::exploration::Explore;
+use crate::proto::netdb::lookup::{Ask, Purpose, REPLY_PEERS_MAX, Started};
+use crate::wire::i2np::MessageType;
+use crate::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
+use crate::wire::i2np::database_search_reply::DatabaseSearchReply;
+
+impl Netdb {
+    pub(super) fn search_reply(&mut self, origin: Origin, body: &Frame, cx: &mut Context<'_>) {
+        let Ok(reply) = DatabaseSearchReply::parse(body) else {
+            cx.count_drop(Drop::Malformed);
+            return;
+        };
+        let Some(from) = origin.peer() else {
+            cx.count_drop(Drop::Unasked);
+            return;
+        };
+        if self.lookups.is_under_way(&reply.key) {
+            let floodfills = &cx.snapshot.floodfills;
+            self.lookups.handle_search_reply(&reply.key, &from, &reply.peers, cx.now, floodfills);
+            self.drain_lookups(cx);
+        } else if self.exploration.handle_search_reply(&reply.key, &from, cx.now.instant) {
+            cx.counters.explorations_answered += 1;
+            for router in reply.peers.iter().take(REPLY_PEERS_MAX).copied() {
+                let learned = NetdbMessage::Learned(router);
+                cx.send(Address::Router(router), Message::Netdb(learned));
+            }
+        } else {
+            cx.count_drop(Drop::Unasked);
+        }
+    }
+
+    /// Decides whether it is time to explore; the owner of the key, to whom the answer comes, asks.
+    pub(super) fn consider_exploring(&mut self, cx: &mut Context<'_>) {
+        let known = self.store.counts().routers * usize::from(cx.node.shards);
+        self.exploration.handle_timeout(cx.now, known, &cx.snapshot.floodfills, cx.rng);
+        if let Some(explore) = self.exploration.poll_explore() {
+            let message = NetdbMessage::Explore(explore);
+            cx.send(Address::Record(explore.key), Message::Netdb(message));
+        }
+    }
+
+    pub(super) fn explore(&mut self, explore: Explore, cx: &mut Context<'_>) {
+        cx.counters.explorations_asked += 1;
+        self.exploration.handle_asked(explore, cx.now.instant);
+        ask(explore.floodfill, explore.key, LookupKind::Exploration, &[], cx);
+    }
+
+    pub(super) fn find(&mut self, router: RouterHash, unknown: Unknown, cx: &mut Context<'_>) {
+        if let Some(info) = self.store.router(&router) {
+            let found = DialerMessage::Found(Arc::clone(info));
+            cx.send(Address::Here, Message::Dialer(found));
+            return;
+        }
+        let started = match unknown {
+            Unknown::LookUp => {
+                let floodfills = &cx.snapshot.floodfills;
+                self.lookups.start(router.into(), Purpose::Needed, cx.now, floodfills)
+            }
+            Unknown::Drop => Started::NoFloodfill,
+        };
+        match started {
+            Started::Begun | Started::UnderWay => self.drain_lookups(cx),
+            Started::Busy | Started::NoFloodfill => {
+                cx.send(Address::Here, Message::Dialer(DialerMessage::NotFound(router)));
+            }
+        }
+    }
+
+    pub(super) fn learned(&mut self, router: RouterHash, cx: &mut Context<'_>) {
+        if router == cx.node.hash() || self.store.router(&router).is_some() {
+            return;
+        }
+        let floodfills = &cx.snapshot.floodfills;
+        match self.lookups.start(router.into(), Purpose::Learned, cx.now, floodfills) {
+            Started::Begun => self.drain_lookups(cx),
+            Started::UnderWay | Started::Busy | Started::NoFloodfill => {}
+        }
+    }
+
+    pub(super) fn drain_lookups(&mut self, cx: &mut Context<'_>) {
+        while let Some(Ask { floodfill, key, excluded }) = self.lookups.poll_ask() {
+            ask(floodfill, key, LookupKind::RouterInfo, &excluded, cx);
+        }
+        while let Some(key) = self.lookups.poll_failed() {
+            let not_found = DialerMessage::NotFound(key.as_router());
+            cx.send(Address::Here, Message::Dialer(not_found));
+        }
+        while let Some(router) = self.lookups.poll_learned() {
+            let learned = NetdbMessage::Learned(router);
+            cx.send(Address::Router(router), Message::Netdb(learned));
+        }
+    }
+}
+
+fn ask(
+    floodfill: RouterHash,
+    key: RecordKey,
+    kind: LookupKind,
+    excluded: &[RouterHash],
+    cx: &mut Context<'_>,
+) {
+    let excluded: Vec<[u8; 32]> = excluded.iter().map(|router| router.0).collect();
+    let lookup = DatabaseLookup {
+        key,
+        from: cx.node.hash(),
+        reply_tunnel: None,
+        kind,
+        excluded: &excluded,
+        encryption: LookupEncryption::None,
+        unknown_flags: 0,
+    };
+    let message = cx.message(MessageType::DatabaseLookup, lookup.write());
+    cx.deliver(floodfill, message, Unknown::Drop);
+}
