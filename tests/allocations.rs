@@ -1,0 +1,124 @@
+//! Parsing a tunnel message allocates nothing: views lie in the buffer that it arrived in.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+use floodway::base::id::{RouterHash, TunnelId};
+use floodway::base::rng::ShardRng;
+use floodway::crypto::layer::{Kernel, LayerJob, LayerKeys, decrypt_batch, encrypt_batch};
+use floodway::crypto::secret::{IvKey, LayerKey};
+use floodway::wire::delivery::{Delivery, Fragment, TunnelMessageBuilder, parse_tunnel_payload};
+use floodway::wire::i2np::tunnel_data::{TUNNEL_LAYER_SIZE, TunnelData};
+
+thread_local! {
+    /// Allocations of this thread; the harness and other tests have threads of their own.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+#[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
+// SAFETY: every call goes to the system's allocator as it came; counting touches no memory of it and allocates none,
+// for the counter is made at compile time and has no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: as our caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as our caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: as our caller promised.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `work` allocates.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = COUNT.get();
+    work();
+    COUNT.get() - before
+}
+
+#[test]
+fn an_allocation_is_counted() {
+    assert_eq!(allocations(|| drop(black_box(Box::new(7)))), 1);
+    let mut growing = Vec::with_capacity(1);
+    assert_eq!(allocations(|| growing.extend_from_slice(black_box(&[1, 2, 3]))), 1);
+    assert_eq!(allocations(|| ()), 0);
+}
+
+#[test]
+fn viewing_a_tunnel_message_allocates_nothing() {
+    let (tunnel, next) = (TunnelId::new(7).unwrap(), TunnelId::new(8).unwrap());
+    let mut body = TunnelData::write(tunnel, &[1; TUNNEL_LAYER_SIZE]);
+    let count = allocations(|| {
+        assert_eq!(TunnelData::tunnel_of(black_box(&body)), Some(tunnel));
+        let mut view = TunnelData::parse(black_box(&mut body)).unwrap();
+        assert_eq!(view.tunnel(), tunnel);
+        black_box((view.replay_key(), view.layer()));
+        view.layer_mut().fill(2);
+        view.set_tunnel(next);
+        assert!(TunnelData::parse(black_box(&mut body[1..])).is_err());
+    });
+    assert_eq!(count, 0);
+}
+
+/// Cleartext of a tunnel message with a whole message and fragments of others.
+fn tunnel_payload() -> [u8; TUNNEL_LAYER_SIZE] {
+    let mut builder = TunnelMessageBuilder::new();
+    let router = Delivery::Router(RouterHash([2; 32]));
+    let tunnel = Delivery::Tunnel {
+        gateway: RouterHash([3; 32]),
+        tunnel: TunnelId::new(9).expect("not zero"),
+    };
+    for fragment in [
+        Fragment::First { delivery: router, message: None, data: &[4; 100] },
+        Fragment::First { delivery: tunnel, message: Some(5), data: &[6; 200] },
+        Fragment::Follow { message: 7, number: 1, last: true, data: &[8; 300] },
+    ] {
+        builder.push(&fragment).expect("an empty builder has room for all three");
+    }
+    builder.finish(&mut ShardRng::from_seed([9; 32]))
+}
+
+#[test]
+fn reading_delivery_instructions_allocates_nothing() {
+    let payload = tunnel_payload();
+    let mut broken = payload;
+    // The checksum stands behind the IV.
+    broken[16] ^= 1;
+    let count = allocations(|| {
+        let mut bytes = 0;
+        for fragment in parse_tunnel_payload(black_box(&payload)).unwrap() {
+            bytes += fragment.unwrap().data().len();
+        }
+        assert_eq!(bytes, 600);
+        assert!(parse_tunnel_payload(black_box(&broken)).is_err());
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn a_batch_of_layers_allocates_nothing() {
+    let keys = LayerKeys { layer: LayerKey::from_bytes([1; 32]), iv: IvKey::from_bytes([2; 32]) };
+    let mut data = [[3; TUNNEL_LAYER_SIZE]; 30];
+    let mut jobs: Vec<_> = data.iter_mut().map(|data| LayerJob { keys: &keys, data }).collect();
+    for kernel in Kernel::available() {
+        let count = allocations(|| {
+            encrypt_batch(kernel, &mut jobs);
+            decrypt_batch(kernel, &mut jobs);
+        });
+        assert_eq!(count, 0, "{kernel}");
+    }
+}
