@@ -7,8 +7,16 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+#[path = "ratios/aead.rs"]
+mod aead;
+#[path = "ratios/ed25519.rs"]
+mod ed25519;
 #[path = "ratios/layer.rs"]
 mod layer;
+#[path = "ratios/parse.rs"]
+mod parse;
+#[path = "ratios/x25519.rs"]
+mod x25519;
 
 use std::time::{Duration, Instant};
 
@@ -18,13 +26,16 @@ const ROUNDS: usize = 199;
 /// How long one side of a pair runs in one round.
 const SAMPLE: Duration = Duration::from_micros(400);
 
+/// One side of a pair.
+type Work = Box<dyn FnMut()>;
+
 /// Two ways to do the same work.
 struct Pair {
     name: String,
     /// Units of work in one call, the same on both sides; times are shown for one unit.
     units: u32,
-    ours: Box<dyn FnMut()>,
-    reference: Box<dyn FnMut()>,
+    ours: Work,
+    reference: Work,
     /// The ratio that must not be exceeded, where one is asked.
     asked: Option<f64>,
 }
@@ -42,8 +53,8 @@ fn main() {
         "{:<44} {:>10} {:>10} {:>7} {:>7}",
         "name (medians, ns)", "ours", "reference", "ratio", "asked"
     );
-    let pairs = layer::pairs();
-    for mut pair in pairs {
+    let pairs = [layer::pairs(), aead::pairs(), x25519::pairs(), ed25519::pairs(), parse::pairs()];
+    for mut pair in pairs.into_iter().flatten() {
         if filter.iter().all(|word| pair.name.contains(word.as_str())) {
             let Measured { ours, reference, ratio } = measure(&mut pair);
             let (asked, verdict) = match pair.asked {
