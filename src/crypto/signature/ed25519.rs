@@ -17,8 +17,8 @@
 //! A sum of all equations under random coefficients takes six tenths of the time of single checks, but it is another
 //! rule: a part of low order in one `R` or `A` cancels against another's, or vanishes under an even coefficient, so
 //! that the verdict depends on chance and on neighbours. As a filter it would need proof that no `R` has such a part.
-//! That is a multiplication by `L` for each, and with it a batch of 16 takes a fifth to a third longer than 16 single checks
-//! (`cargo bench --bench ratios -- ed25519` shows both). Random sums of the points decide it only with one such
+//! That is a multiplication by `L` for each, and with it a batch of 16 takes longer than 16 single checks, its hashes
+//! not yet counted (`cargo bench --bench ratios -- ed25519`). Random sums of the points decide it only with one such
 //! multiplication per bit of certainty. A proof by square roots would save a seventh at best (an estimate: three
 //! exponentiations for each point), with field arithmetic that the curve crate does not export.
 //!
