@@ -39,6 +39,9 @@ def test_the_only_hop_for_2_45(net, floodway):
           [floodway.hash], ["gateway", "endpoint"])
 
 
+test_the_only_hop_for_2_45.seconds = 450
+
+
 def test_first_of_two(net, floodway):
     a, b, c = net.of_kind("i2pd-mid")
     carry(net, floodway, a, b, [floodway.hash, c], ["participant"])

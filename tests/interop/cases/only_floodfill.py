@@ -33,3 +33,7 @@ def test_a_destination_of_2_45_reaches_one_of_2_56(net, floodway):
 
 def test_a_destination_of_2_56_reaches_one_of_2_45(net, floodway):
     exchange(net, floodway, net.of_kind("i2pd-mid")[1], net.of_kind("i2pd")[0])
+
+
+test_a_destination_of_2_45_reaches_one_of_2_56.seconds = 450
+test_a_destination_of_2_56_reaches_one_of_2_45.seconds = 450
