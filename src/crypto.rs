@@ -4,6 +4,7 @@
 //! enters, since whoever makes a key hands in its bytes.
 
 pub mod aes;
+pub mod blinding;
 pub mod chacha;
 pub mod hash;
 pub mod layer;

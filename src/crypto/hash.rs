@@ -1,7 +1,10 @@
-//! SHA-256, HMAC-SHA-256 (RFC 2104) and the network's form of HKDF (RFC 5869).
+//! SHA-256, HMAC-SHA-256 (RFC 2104) and the network's form of HKDF (RFC 5869); SHA-1, SHA-384 and SHA-512 for
+//! the signatures that need them (FIPS 180-4); keyed BLAKE2 (RFC 7693).
 
+use blake2::{Blake2bMac512, Blake2sMac256};
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// SHA-256 of `bytes`.
 #[must_use]
@@ -17,6 +20,54 @@ pub fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
         hasher.update(part);
     }
     hasher.finalize().into()
+}
+
+/// SHA-1 of all `parts`. Collisions are known: only for signatures of the type that has it.
+#[must_use]
+pub fn sha1_parts(parts: &[&[u8]]) -> [u8; 20] {
+    digest::<Sha1>(parts).into()
+}
+
+/// SHA-384 of all `parts`.
+#[must_use]
+pub fn sha384_parts(parts: &[&[u8]]) -> [u8; 48] {
+    digest::<Sha384>(parts).into()
+}
+
+/// SHA-512 of all `parts`.
+#[must_use]
+pub fn sha512_parts(parts: &[&[u8]]) -> [u8; 64] {
+    digest::<Sha512>(parts).into()
+}
+
+/// BLAKE2b of all `parts` under a `key` of at most 64 bytes, which the compiler checks.
+#[must_use]
+pub fn blake2b_keyed<const N: usize>(key: &[u8; N], parts: &[&[u8]]) -> [u8; 64] {
+    const { assert!(N <= 64, "BLAKE2b takes keys of at most 64 bytes") };
+    let mut mac = Blake2bMac512::new_from_slice(key).expect("length checked by the compiler");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// BLAKE2s of all `parts` under a `key` of at most 32 bytes, which the compiler checks.
+#[must_use]
+pub fn blake2s_keyed<const N: usize>(key: &[u8; N], parts: &[&[u8]]) -> [u8; 32] {
+    const { assert!(N <= 32, "BLAKE2s takes keys of at most 32 bytes") };
+    let mut mac = Blake2sMac256::new_from_slice(key).expect("length checked by the compiler");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+fn digest<D: Digest>(parts: &[&[u8]]) -> sha2::digest::Output<D> {
+    let mut hasher = D::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
 }
 
 /// HMAC-SHA-256 of all `parts`, one after the other, under a `key` of any length.
@@ -65,6 +116,47 @@ mod tests {
         );
         assert_eq!(sha256_parts(&[]), sha256(b""));
         assert_eq!(sha256_parts(&[b"a", b"", b"bc"]), sha256(b"abc"));
+    }
+
+    // FIPS 180-4, examples of one block.
+    #[test]
+    fn other_sha_examples() {
+        assert_eq!(hex(&sha1_parts(&[b"a", b"bc"])), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert_eq!(
+            hex(&sha384_parts(&[b"a", b"bc"])),
+            "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed\
+             8086072ba1e7cc2358baeca134c825a7"
+        );
+        assert_eq!(
+            hex(&sha512_parts(&[b"a", b"bc"])),
+            "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+             2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"
+        );
+    }
+
+    // The first and third of the published known answers for keyed BLAKE2: key 00, 01, ..; input empty and 00 01.
+    #[test]
+    fn keyed_blake2_examples() {
+        let key: [u8; 64] = std::array::from_fn(|i| u8::try_from(i).unwrap());
+        assert_eq!(
+            hex(&blake2b_keyed(&key, &[])),
+            "10ebb67700b1868efb4417987acf4690ae9d972fb7a590c2f02871799aaa4786\
+             b5e996e8f0f4eb981fc214b005f42d2ff4233499391653df7aefcbc13fc51568"
+        );
+        assert_eq!(
+            hex(&blake2b_keyed(&key, &[&[0], &[1]])),
+            "da2cfbe2d8409a0f38026113884f84b50156371ae304c4430173d08a99d9fb1b\
+             983164a3770706d537f49e0c916d9f32b95cc37a95b99d857436f0232c88a965"
+        );
+        let key: [u8; 32] = *key.first_chunk().unwrap();
+        assert_eq!(
+            hex(&blake2s_keyed(&key, &[])),
+            "48a8997da407876b3d79c0d92325ad3b89cbb754d86ab71aee047ad345fd2c49"
+        );
+        assert_eq!(
+            hex(&blake2s_keyed(&key, &[&[0], &[1]])),
+            "6bb71300644cd3991b26ccd4d274acd1adeab8b1d7914546c1198bbe9fc9d803"
+        );
     }
 
     // RFC 4231, test cases 1, 2 and 6.

@@ -1,4 +1,4 @@
-//! Chain key and handshake hash of a Noise handshake, shared by NTCP2, build records and router garlic.
+//! Chain key and handshake hash of a Noise handshake, shared by NTCP2, SSU2, build records and router garlic.
 //!
 //! Spec: Noise, section 5.2, SymmetricState; the names and the first hashes as I2P has them.
 
@@ -11,6 +11,9 @@ use crate::crypto::x25519::X25519Public;
 
 /// Protocol name of NTCP2: too long to be a chain key, so it is hashed into one.
 const NTCP2_NAME: &[u8] = b"Noise_XKaesobfse+hs2+hs3_25519_ChaChaPoly_SHA256";
+
+/// Protocol name of SSU2, hashed for the same reason.
+const SSU2_NAME: &[u8] = b"Noise_XKchaobfse+hs1+hs2+hs3_25519_ChaChaPoly_SHA256";
 
 /// Protocol name of build records and router garlic: padded with one zero byte it is the first chain key.
 const RECORD_NAME: &[u8; 32] = b"Noise_N_25519_ChaChaPoly_SHA256\0";
@@ -26,6 +29,13 @@ impl SymmetricState {
     #[must_use]
     pub fn ntcp2() -> Self {
         Self::start(sha256(NTCP2_NAME))
+    }
+
+    /// The start of an SSU2 handshake, with the empty prologue mixed in. The responder's static key follows, then
+    /// each header in clear before its message. Spec: SSU2, KDF for Session Request.
+    #[must_use]
+    pub fn ssu2() -> Self {
+        Self::start(sha256(SSU2_NAME))
     }
 
     /// The start of a one-way message to `hop`: a build record or router garlic. The empty prologue and the
@@ -148,6 +158,15 @@ mod tests {
             hex(ntcp2.hash()),
             "49ff483fc404b9b26b11943672ff05b561270331ba89b8fc3315938757dd3d1e"
         );
+        let ssu2 = SymmetricState::ssu2();
+        assert_eq!(
+            hex(ssu2.chain_key()),
+            "b13722817423a8fdf42df2e60ed1edf41b93071db1ec24a367f784ec270d8132"
+        );
+        assert_eq!(
+            hex(ssu2.hash()),
+            "dc85e6af7b02650cf1f90d71fbc6d453a7cf6dbfbd525ea5b5791c47b35ebc33"
+        );
         let record = SymmetricState::start(*RECORD_NAME);
         assert_eq!(
             hex(record.chain_key()),
@@ -216,6 +235,52 @@ mod tests {
         assert_eq!(
             hex(k_ba.expose()),
             "a68f84e6c4eb5d7be294042688d2f072b9a6d600f691d1400a099037f21cd8ac"
+        );
+    }
+
+    // The Noise parts of the known SSU2 handshake, with the keys of the NTCP2 transcript.
+    #[test]
+    fn ssu2_transcript() {
+        let mut state = SymmetricState::ssu2();
+        state.mix_hash(&public_key(&repeated(3)).0);
+
+        let header = "1122334455667788 01020304 00020200 99aabbccddeeff00 1213141516171819";
+        state.mix_hash(&unhex(header));
+        state.mix_hash(&public_key(&repeated(1)).0);
+        let key = state.mix_key(&agree(1, 3));
+        assert_eq!(
+            hex(&seal(&mut state, &key, 0, &unhex("00000466000000 fe000100"))),
+            "8e1336b6cb2ba1c4dd1e0f5f76ee49beda81ef985d9e64f597cde9"
+        );
+        let (header_key, _) = hkdf(state.chain_key(), b"", b"SessCreateHeader");
+        assert_eq!(
+            hex(&header_key),
+            "1506fdd1289f20933a9d4b92b2faac2b792a244903778148b535dce3c5617148"
+        );
+
+        let header = "99aabbccddeeff00 05060708 01020200 1122334455667788 0000000000000000";
+        state.mix_hash(&unhex(header));
+        state.mix_hash(&public_key(&repeated(4)).0);
+        let key = state.mix_key(&agree(4, 1));
+        assert_eq!(
+            hex(&seal(&mut state, &key, 0, &unhex("00000466000001 0d00061388c0000201"))),
+            "a99680f8c8fdf12bad313eac2182ef249de21bab786b73633b8bc4ba1c1f9aff"
+        );
+        let (header_key, _) = hkdf(state.chain_key(), b"", b"SessionConfirmed");
+        assert_eq!(
+            hex(&header_key),
+            "6411d670dcf1785a4a516c5826fef34dc84954e29d4c70968c3b7a9bb2f02ca7"
+        );
+
+        state.mix_hash(&unhex("1122334455667788 00000000 02010000"));
+        let first = seal(&mut state, &key, 1, &public_key(&repeated(2)).0);
+        let key = state.mix_key(&agree(4, 2));
+        let second = seal(&mut state, &key, 0, &unhex("02000c0001 07070707070707070707"));
+        assert_eq!(
+            hex(&[first, second].concat()),
+            "b21677e5b9eb3da2d8c7f540a479cb5c81f54e2afbae1164f3f1b0aed3d31e15\
+             51f3862617968b06b275a30ce45a817657ee0da5d292ff222ede43eacd68e6ff\
+             1d823dd0353abc63367cb861a23c05"
         );
     }
 

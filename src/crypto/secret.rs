@@ -8,20 +8,23 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
+        secret! { $(#[$doc])* $name, 32 }
+    };
+    ($(#[$doc:meta])* $name:ident, $size:literal) => {
         $(#[$doc])*
         #[derive(Zeroize, ZeroizeOnDrop)]
-        pub struct $name([u8; 32]);
+        pub struct $name([u8; $size]);
 
         impl $name {
             /// The key made of `bytes`. The caller's own copy stays the caller's to erase.
             #[must_use]
-            pub fn from_bytes(bytes: [u8; 32]) -> Self {
+            pub fn from_bytes(bytes: [u8; $size]) -> Self {
                 Self(bytes)
             }
 
             /// The key itself, for the primitive or the key file that needs it.
             #[must_use]
-            pub fn expose(&self) -> &[u8; 32] {
+            pub fn expose(&self) -> &[u8; $size] {
                 &self.0
             }
 
@@ -72,6 +75,14 @@ secret! {
     /// Ed25519 private key in its 32-byte seed form (RFC 8032, section 5.1.5).
     Ed25519Seed
 }
+secret! {
+    /// RedDSA private key: a scalar below the group order, little-endian, not clamped.
+    RedDsaSecret
+}
+secret! {
+    /// ElGamal private key: an exponent of 2048 bits, big-endian.
+    ElGamalSecret, 256
+}
 
 #[cfg(test)]
 mod tests {
@@ -110,5 +121,6 @@ mod tests {
         assert!(erased::<AeadKey>() && erased::<ChainKey>() && erased::<LayerKey>());
         assert!(erased::<IvKey>() && erased::<SharedSecret>());
         assert!(erased::<X25519Secret>() && erased::<Ed25519Seed>());
+        assert!(erased::<RedDsaSecret>() && erased::<ElGamalSecret>());
     }
 }
