@@ -6,6 +6,7 @@
 pub mod aes;
 pub mod blinding;
 pub mod chacha;
+pub mod elgamal;
 pub mod hash;
 pub mod layer;
 pub mod noise;
