@@ -19,6 +19,7 @@ pub mod offline_signature;
 pub mod reader;
 pub mod router_address;
 pub mod router_info;
+pub mod ssu2_block;
 pub mod ssu2_header;
 pub mod su3;
 pub mod unverified;
