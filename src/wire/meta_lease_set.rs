@@ -348,6 +348,29 @@ mod tests {
     }
 
     #[test]
+    fn one_made_by_java_verifies() {
+        let bytes = include_bytes!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/vectors/meta_lease_set.dat"
+        ));
+        let set = MetaLeaseSet::parse(bytes).unwrap().verify().unwrap();
+        assert_eq!(set.options().find("a"), Some("1"));
+        let kinds: Vec<_> = set.leases().iter().map(|lease| (lease.cost, lease.kind())).collect();
+        assert_eq!(
+            kinds,
+            [
+                (1, MetaLeaseKind::LeaseSet2),
+                (2, MetaLeaseKind::MetaLeaseSet),
+                (3, MetaLeaseKind::LeaseSet2),
+            ]
+        );
+        assert_eq!(set.leases()[2].key, RecordKey([3; 32]));
+        assert_eq!(set.leases()[2].expires, set.expires());
+        assert_eq!(set.revocations(), []);
+        assert_eq!(set.bytes()[..], bytes[..]);
+    }
+
+    #[test]
     fn kinds_are_the_lowest_four_bits() {
         for (flags, kind) in [
             (0x00ff_fff0, MetaLeaseKind::Unspecified),

@@ -392,6 +392,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_made_by_java_is_read() {
+        let bytes = include_bytes!("../../tests/vectors/reseed_java_2.7.0.su3");
+        let key = include_bytes!("../../tests/vectors/reseed_java_2.7.0_rsa4096.key");
+        let view = Su3::parse(bytes).unwrap();
+        assert_eq!(view.signature_type, SignatureType::Rsa4096);
+        assert_eq!((view.version, view.signer), ("1700000000", "test@mail.i2p"));
+        assert_eq!(view.content_type, Su3ContentType::Reseed);
+        assert_eq!(view.file_type, Su3FileType::Zip);
+        assert_eq!(view.peek_content(), b"content of a reseed file");
+        assert_eq!(view.signature().len(), 512);
+        let key = SigningPublicKey::new(SignatureType::Rsa4096, key).unwrap();
+        assert!(matches!(view.verify(&key), Ok(_) | Err(SignatureRefused::Unsupported)));
+    }
+
+    #[test]
     fn a_long_version_is_not_padded() {
         let long = Su3Draft { version: "0.9.68-20-longer", ..draft() };
         assert_eq!(Su3::parse(&file(&long)).unwrap().version, "0.9.68-20-longer");

@@ -236,6 +236,37 @@ mod tests {
         assert_eq!(set.expires(), Some(UnixTime(1_700_000_000_002)));
     }
 
+    macro_rules! sample {
+        ($name:literal) => {
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/", $name))
+        };
+    }
+
+    #[test]
+    fn lease_sets_made_by_java_are_read() {
+        for (bytes, kind) in [
+            (&sample!("lease_set_ed25519.dat")[..], SignatureType::Ed25519),
+            (sample!("lease_set_dsa.dat"), SignatureType::DsaSha1),
+            (sample!("lease_set_p521.dat"), SignatureType::EcdsaP521),
+        ] {
+            let unverified = LeaseSet::parse(bytes).unwrap();
+            let set = unverified.peek();
+            assert_eq!(set.destination().signing_key().kind(), kind);
+            assert_eq!(set.revocation_key().len(), set.destination().signing_key().bytes().len());
+            assert_eq!(set.encryption_key().len(), 256);
+            for (lease, number) in set.leases().iter().zip(1u8..) {
+                assert_eq!(lease.gateway, RouterHash([number; 32]));
+                assert_eq!(lease.tunnel.number(), 999 + u32::from(number));
+            }
+            assert_eq!(set.leases().len(), 3);
+            let span = set.expires().unwrap().since(set.version().unwrap());
+            assert_eq!(span.as_secs(), 2);
+            assert_eq!(&**set.bytes(), bytes);
+            assert_ne!(unverified.verify().err(), Some(SignatureRefused::Invalid), "{kind:?}");
+        }
+        assert!(LeaseSet::parse(sample!("lease_set_ed25519.dat")).unwrap().verify().is_ok());
+    }
+
     #[test]
     fn a_dsa_destination_has_keys_and_signature_of_its_sizes() {
         let bytes = [&[1; 384][..], &[0, 0, 0], &[2; 256], &[3; 128], &[0], &[4; 40]].concat();
