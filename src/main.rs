@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use floodway::app::args::{Command, CommandLine, RunArgs};
 use floodway::app::config::{Build, Config, ConfigError};
-use floodway::app::{check, health, identity, init, inspect, log, metrics, reseed, run};
+use floodway::app::data_dir::DataDir;
+use floodway::app::live::{Live, LiveParts};
+use floodway::app::{check, control, health, identity, init, inspect, log, reseed, run};
 use floodway::runtime::clock::Clock;
-use floodway::runtime::control::{self, ControlPlan};
+use floodway::runtime::control::{self as control_thread, ControlPlan};
 use floodway::runtime::launch::{self, Plan};
 use floodway::runtime::{probe, tcp};
 use floodway::shard::core::Shard;
@@ -32,6 +34,9 @@ fn obey(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run_router(args)?,
         Command::Init(args) => init::run(args)?,
         Command::Identity(args) => identity::run(&args.command)?,
+        Command::Status(args) => control::status(args)?,
+        Command::Reload(args) => control::reload(args)?,
+        Command::Drain(args) => control::drain(args)?,
         Command::Health(args) => health::run(args.metrics)?,
         Command::Inspect(args) => match inspect::run(args)? {
             inspect::Outcome::AllGood => {}
@@ -48,20 +53,23 @@ fn obey(command: &Command) -> anyhow::Result<ExitCode> {
 fn run_router(args: &RunArgs) -> anyhow::Result<()> {
     let clock = Clock::start();
     let config = Config::load(args, Build::this())?;
-    log::start(config.log_level, config.log_format);
+    let log = log::start(config.log_level, config.log_format);
     let allowance = probe::check()?;
+    let data_dir = DataDir::take(&config.data_dir)?;
 
     let keys = identity::load_or_create(&config.data_dir)?;
     let hash = keys.identity.hash();
     let seeds = reseed::load(&config.reseed, config.network)?;
 
     let published = run::published(&config, &hash)?;
-    let shards = run::shards(&config)?;
-    let (side, listeners) = tcp::listen(published, shards)?;
+    let shard_count = run::shards(&config)?;
+    let (side, listeners) = tcp::listen(published, shard_count)?;
     let metrics = run::listen_for_metrics(&config)?;
     run::log_start(&config, &side, &seeds);
 
-    let node = Arc::new(run::node(&config, keys, published, shards)?);
+    let prepared = control_thread::prepare(metrics, run::listen_for_control(&data_dir))?;
+    let node = Arc::new(run::node(&config, Arc::new(keys), published, shard_count)?);
+    let first = Arc::clone(&node);
     let routers = seeds.routers;
     let running = launch::start(Plan {
         clock,
@@ -69,13 +77,16 @@ fn run_router(args: &RunArgs) -> anyhow::Result<()> {
         dial_from: side.dial_from,
         router_info_path: config.data_dir.join("router.info"),
         allowance,
-        make: move |shard, rng, now| Shard::new(Arc::clone(&node), shard, &routers, rng, now),
+        make: move |shard, rng, now| Shard::new(Arc::clone(&first), shard, &routers, rng, now),
     })?;
-    let render = Arc::new(metrics::render);
-    control::start(ControlPlan { shards: running.lines().to_vec(), metrics, render })?;
-    writeln!(std::io::stdout(), "{}", run::ready_line(&hash, published, shards))?;
+    let shards = running.lines().to_vec();
+    let program = Arc::new(Live::new(LiveParts { args: args.clone(), config, node, log, clock }));
+    let control = prepared.start(ControlPlan { shards, program, clock })?;
+    writeln!(std::io::stdout(), "{}", run::ready_line(&hash, published, shard_count))?;
 
     running.wait()?;
+    control.finish();
+    drop(data_dir);
     tracing::info!("stopped");
     Ok(())
 }

@@ -23,6 +23,7 @@ use floodway::base::rng::ShardRng;
 use floodway::base::time::UnixTime;
 use floodway::crypto::layer::Kernel;
 use floodway::proto::local::RouterKeys;
+use floodway::proto::tunnel::admission::Duty;
 use floodway::wire::i2np::MessageType;
 use floodway::wire::i2np::delivery_status::DeliveryStatus;
 use floodway::wire::router_info::RouterInfo;
@@ -42,7 +43,7 @@ fn config(world: &mut World, n: u8, shards: u16, floodfill: bool) -> Arc<NodeCon
     limits.garlic_replay_slots = 1 << 12;
     limits.iv_replay_slots = 1 << 14;
     Arc::new(NodeConfig {
-        keys: RouterKeys::generate(&mut rng),
+        keys: Arc::new(RouterKeys::generate(&mut rng)),
         network: NETWORK,
         published: address(n),
         floodfill,
@@ -54,6 +55,7 @@ fn config(world: &mut World, n: u8, shards: u16, floodfill: bool) -> Arc<NodeCon
         limits,
         started: EPOCH,
         first_dials: 8,
+        duty: Duty::Serving,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::base::frame::Frame;
 use crate::base::id::{RouterHash, ShardId, TunnelId};
 use crate::base::time::{Instant, UnixTime};
 use crate::proto::netdb::publication::{Publication, PublicationAction};
+use crate::proto::tunnel::admission::Duty;
 use crate::wire::i2np::MessageType;
 use crate::wire::i2np::database_store::{DatabaseStore, StoreData, StoreReply, deflate};
 use crate::wire::mapping::Mapping;
@@ -53,6 +54,12 @@ impl LocalRouter {
     pub fn announce_first(&self, cx: &mut Context<'_>) {
         let save = TransportEffect::SaveRouterInfo(Arc::clone(cx.snapshot.router_info.bytes()));
         cx.effects.transport.push_back(save);
+    }
+
+    /// What our RouterInfo says has changed: it is signed and published anew, at most once a minute.
+    pub fn change(&mut self, cx: &mut Context<'_>) {
+        self.publication.change(cx.now.instant);
+        self.drain(cx);
     }
 
     fn snapshot(&mut self, info: Arc<RouterInfo>, cx: &mut Context<'_>) {
@@ -182,6 +189,10 @@ fn sign(node: &NodeConfig, facts: &Facts) -> RouterInfo {
     }
     if facts.reached {
         capabilities.push('R');
+    }
+    match node.duty {
+        Duty::Serving => {}
+        Duty::Draining => capabilities.push('G'),
     }
     let mut options = Mapping::new();
     insert(&mut options, "caps", &capabilities);

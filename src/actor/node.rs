@@ -1,11 +1,14 @@
-//! What every shard of one router is told at its start and never changes.
+//! What every shard of one router is told at its start, and again as a whole when something of it changes.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::base::id::RouterHash;
 use crate::base::time::UnixTime;
 use crate::crypto::layer::Kernel;
 use crate::proto::local::RouterKeys;
+use crate::proto::tunnel::admission::Duty;
 
 /// Secret of the keyed placement: nobody outside can tell which shard owns what.
 #[derive(Clone, Copy)]
@@ -65,10 +68,12 @@ impl ShardLimits {
     }
 }
 
-/// One router's settings, shared by its shards.
+/// One router's settings, shared by its shards. While they run, only `floodfill`, `allow_private`, `bandwidth_class`,
+/// `duty` and the bound on transit tunnels may change.
+#[derive(Clone)]
 pub struct NodeConfig {
     /// Keys and identity.
-    pub keys: RouterKeys,
+    pub keys: Arc<RouterKeys>,
     /// Network id: 2 is the live network.
     pub network: u8,
     /// Address that we publish, listen on and dial from.
@@ -91,6 +96,14 @@ pub struct NodeConfig {
     pub started: UnixTime,
     /// Routers that we connect to at the start, in all.
     pub first_dials: usize,
+    /// Whether new transit tunnels are taken.
+    pub duty: Duty,
+}
+
+impl fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeConfig(with secrets)")
+    }
 }
 
 impl NodeConfig {
@@ -98,6 +111,13 @@ impl NodeConfig {
     #[must_use]
     pub fn hash(&self) -> RouterHash {
         self.keys.ntcp2.router
+    }
+
+    /// Whether our RouterInfo says the same under these settings and `others`.
+    #[must_use]
+    pub fn shows_as(&self, others: &NodeConfig) -> bool {
+        let shown = |node: &NodeConfig| (node.floodfill, node.bandwidth_class, node.duty);
+        shown(self) == shown(others)
     }
 
     /// Whether we may dial this address: reserved ranges only where the operator allows them.

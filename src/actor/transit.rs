@@ -264,6 +264,7 @@ impl TransitTunnels {
         let load = Load {
             transit_tunnels: self.tunnels.len(),
             limit: cx.node.limits.transit_tunnels,
+            duty: cx.node.duty,
             ..Load::default()
         };
         let taken = self.tunnels.contains_key(&request.receive_tunnel);

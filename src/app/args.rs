@@ -16,7 +16,10 @@ use crate::crypto::layer::Kernel;
 
 /// A high-capacity I2P floodfill and transit router for servers.
 ///
-/// Without a subcommand it runs the router. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
+/// Without a subcommand it runs the router.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration; 130 or 143 where a second signal ended it at once.
+/// Signals: SIGTERM and SIGINT stop it in good order within seconds, SIGHUP is `floodway reload`.
 #[derive(Debug, Parser)]
 #[command(name = "floodway", version, max_term_width = 100)]
 pub struct CommandLine {
@@ -38,6 +41,12 @@ pub enum Command {
     Identity(IdentityArgs),
     /// Show what files hold: router infos.
     Inspect(InspectArgs),
+    /// Show how the router is that runs with this data directory.
+    Status(AskArgs),
+    /// Have the running router read its configuration anew: all of it or, where it has a mistake, nothing.
+    Reload(AskArgs),
+    /// Have the running router take no new tunnels, and stop when the last one has ended, within 11 minutes.
+    Drain(DrainArgs),
     /// Ask a running router whether it is well: exit code 0 if so.
     Health(HealthArgs),
 }
@@ -252,6 +261,30 @@ pub enum InspectKind {
     /// A router info.
     #[value(name = "router_info")]
     RouterInfo,
+}
+
+/// Options of what asks a running router.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    /// Where things are.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// Write the answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `drain`.
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub ask: AskArgs,
+
+    /// Wait until the router has stopped.
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// Options of `health`.

@@ -1,5 +1,6 @@
 //! The configuration: file, environment and arguments put together and checked, once.
 
+mod difference;
 mod file;
 
 use std::env;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+pub use self::difference::Difference;
 pub use self::file::{KEYS, RawConfig};
 use crate::app::args::RunArgs;
 use crate::app::bandwidth::Bandwidth;

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use serde::Deserialize;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -46,17 +47,43 @@ impl LogLevel {
     }
 }
 
-/// Starts logging, for the rest of the process. What libraries log above warnings is left out.
-pub fn start(level: LogLevel, format: LogFormat) {
-    let others = level.filter().min(LevelFilter::WARN);
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(others.into())
-        .parse_lossy(format!("floodway={}", level.filter()));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+/// Changes how much is logged, while it is.
+pub struct LogSwitch(Box<dyn Fn(LogLevel) + Send + Sync>);
+
+impl LogSwitch {
+    /// Logs as much as `level` says from here on.
+    pub fn set(&self, level: LogLevel) {
+        (self.0)(level);
+    }
+}
+
+/// Starts logging, for the rest of the process.
+pub fn start(level: LogLevel, format: LogFormat) -> LogSwitch {
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr);
     let colours = std::io::stderr().is_terminal();
-    // It fails only where a log was started before; then that one goes on.
-    let _ = match format {
-        LogFormat::Text => builder.with_ansi(colours).with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
-    };
+    // To start fails only where a log was started before, then that one goes on; and to change fails only where it is gone.
+    match format {
+        LogFormat::Text => {
+            let builder = builder.with_ansi(colours).with_target(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            let _ = builder.try_init();
+            LogSwitch(Box::new(move |level| drop(handle.reload(filter(level)))))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_target(false);
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            let _ = builder.try_init();
+            LogSwitch(Box::new(move |level| drop(handle.reload(filter(level)))))
+        }
+    }
+}
+
+/// What libraries log above warnings is left out.
+fn filter(level: LogLevel) -> EnvFilter {
+    let others = level.filter().min(LevelFilter::WARN);
+    EnvFilter::builder()
+        .with_default_directive(others.into())
+        .parse_lossy(format!("floodway={}", level.filter()))
 }

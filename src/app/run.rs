@@ -2,16 +2,21 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 
 use crate::actor::node::{NodeConfig, PlacementSecret, ShardLimits, is_public};
 use crate::app::config::{Config, FloodfillMode};
+use crate::app::data_dir::DataDir;
 use crate::app::identity::default_port;
 use crate::app::reseed::Seeds;
 use crate::base::id::RouterHash;
 use crate::crypto::PROVIDER;
 use crate::crypto::layer::Kernel;
 use crate::proto::local::RouterKeys;
+use crate::proto::tunnel::admission::Duty;
 use crate::runtime::clock;
+use crate::runtime::control::socket;
 use crate::runtime::entropy::{self, NoEntropy};
 use crate::runtime::sys;
 use crate::runtime::tcp::LocalSide;
@@ -106,7 +111,7 @@ pub fn shards(config: &Config) -> Result<u16, SetupError> {
 /// When the system has no randomness for the placement.
 pub fn node(
     config: &Config,
-    keys: RouterKeys,
+    keys: Arc<RouterKeys>,
     published: SocketAddr,
     shards: u16,
 ) -> Result<NodeConfig, SetupError> {
@@ -127,6 +132,7 @@ pub fn node(
         limits: ShardLimits::share_of(shards),
         started: clock::unix_time(),
         first_dials: FIRST_DIALS,
+        duty: Duty::Serving,
     })
 }
 
@@ -134,6 +140,17 @@ pub fn node(
 #[must_use]
 pub fn kernel(config: &Config) -> Kernel {
     config.layer_kernel.unwrap_or_else(Kernel::detect)
+}
+
+/// The settings that `config` makes of `node` while it runs: only what may change then is taken over.
+#[must_use]
+pub fn node_under(node: &NodeConfig, config: &Config) -> NodeConfig {
+    NodeConfig {
+        floodfill: is_floodfill(config.floodfill),
+        allow_private: config.allow_private,
+        bandwidth_class: config.bandwidth.class(),
+        ..node.clone()
+    }
 }
 
 fn is_floodfill(mode: FloodfillMode) -> bool {
@@ -152,6 +169,20 @@ pub fn listen_for_metrics(config: &Config) -> Result<Option<TcpListener>, SetupE
         TcpListener::bind(address).map_err(|error| SetupError::Metrics { address, error })
     };
     config.metrics.map(listen).transpose()
+}
+
+/// Opens the local control socket. Where that cannot be, as where its path is too long, the router runs without.
+#[must_use]
+pub fn listen_for_control(data_dir: &DataDir) -> Option<UnixListener> {
+    let path = data_dir.socket();
+    match socket::listen(&path) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            let path = path.display();
+            tracing::warn!(%path, %error, "no control socket: status, reload and drain do not work");
+            None
+        }
+    }
 }
 
 /// Tells the log what the router begins with.

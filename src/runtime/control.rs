@@ -1,35 +1,52 @@
-//! The control thread: signals and the metrics over HTTP, on tokio, away from the data path.
+//! The control thread: signals, metrics over HTTP and the local control socket, on tokio, away from the data path.
 //!
-//! It reaches a shard by a bounded channel and the shard's bell; a shard answers through [`ReplyTo`].
+//! It reaches a shard by a bounded channel and the shard's bell; a shard answers through [`ReplyTo`]. What is said to
+//! whom is the [`Program`]'s: here is how it gets there.
+
+mod http;
+pub mod socket;
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use serde_json::Value;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::actor::node::NodeConfig;
+use crate::base::limits::TRANSIT_LIFE;
+use crate::base::time::Instant;
+use crate::runtime::clock::Clock;
 use crate::runtime::histogram::Histogram;
 use crate::runtime::mesh::Bell;
-use crate::shard::report::ShardReport;
+use crate::shard::report::{Sample, ShardReport};
+use crate::wire::router_info::RouterInfo;
 
 /// Commands that wait for one shard.
 pub const COMMANDS_MAX: usize = 16;
 /// Time that shards have to answer before the metrics go out without them.
 const REPORT_MAX: Duration = Duration::from_secs(1);
 
+/// How often a draining router looks whether tunnels are left.
+const DRAIN_LOOK: Duration = Duration::from_secs(1);
+/// How often a command is offered to a shard whose queue is full, and the pause between.
+const TELL_TRIES: usize = 100;
+const TELL_PAUSE: Duration = Duration::from_millis(10);
+
 /// What the control thread wants of a shard.
 pub enum Command {
     /// Its counts.
     Report(ReplyTo),
+    /// The router's settings from now on.
+    Settings(Arc<NodeConfig>),
+    /// More routers to know.
+    Seeds(Arc<[Arc<RouterInfo>]>),
     /// To say goodbye to its peers and end.
     Stop,
 }
@@ -89,25 +106,97 @@ impl ShardLine {
     }
 }
 
-/// Makes the text of `/metrics` of the shards' reports, in the order of their numbers.
-pub type Render = Arc<dyn Fn(&[Report]) -> String + Send + Sync>;
+/// Where the router stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It serves.
+    Running,
+    /// It takes no new tunnels, serves those that there are, and stops when none is left or at this time.
+    Draining {
+        /// The end of it, whatever lives then.
+        until: Instant,
+    },
+    /// It says its goodbyes.
+    Stopping,
+}
+
+impl Phase {
+    /// Its name for people and scripts.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Running => "running",
+            Phase::Draining { .. } => "draining",
+            Phase::Stopping => "stopping",
+        }
+    }
+}
+
+/// What a new reading of the configuration comes to.
+pub struct Reloaded {
+    /// The settings from now on.
+    pub settings: Arc<NodeConfig>,
+    /// Routers to know beside those that are known.
+    pub seeds: Vec<Arc<RouterInfo>>,
+    /// What was applied and what was not, for whoever asked.
+    pub answer: Value,
+}
+
+/// Why something that was asked for is not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// What the control thread asks of the program above it.
+pub trait Program: Send + Sync + 'static {
+    /// The text of `/metrics`, of the shards' reports in the order of their numbers.
+    fn metrics(&self, reports: &[Report]) -> String;
+    /// The answer to `status`.
+    fn status(&self, reports: &[Report], phase: Phase) -> Value;
+    /// Reads the whole configuration anew and checks it. May take as long as disks do.
+    ///
+    /// # Errors
+    /// When something of it is wrong; then nothing may have changed.
+    fn reload(&self) -> Result<Reloaded, Refused>;
+    /// The settings under which no new transit tunnels are taken.
+    fn draining(&self) -> Arc<NodeConfig>;
+}
+
+/// Sockets and signals that are ready before the shards are, so that nothing is missed and mistakes show early.
+pub struct Prepared {
+    runtime: Runtime,
+    metrics: Option<tokio::net::TcpListener>,
+    socket: Option<tokio::net::UnixListener>,
+    signals: Signals,
+}
 
 /// What the control thread works with.
 pub struct ControlPlan {
     /// All shards.
     pub shards: Vec<ShardLine>,
-    /// Where the metrics are served, if they are.
-    pub metrics: Option<TcpListener>,
-    /// How the metrics are written.
-    pub render: Render,
+    /// Who knows what to say.
+    pub program: Arc<dyn Program>,
+    /// The process's clock.
+    pub clock: Clock,
 }
 
-/// Shared by the handlers of HTTP.
+/// The control thread while it runs.
+pub struct ControlThread {
+    end: Arc<Notify>,
+    thread: JoinHandle<()>,
+}
+
+/// Shared by all that the control thread does.
 #[derive(Clone)]
 struct Control {
     shards: Arc<[ShardLine]>,
-    render: Render,
-    stopping: Arc<AtomicBool>,
+    program: Arc<dyn Program>,
+    clock: Clock,
+    phase: Arc<Mutex<Phase>>,
+    /// Told when the last transit tunnel of a draining router is gone.
+    drained: Arc<Notify>,
+    /// One configuration is read at a time.
+    reloading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Tells all shards to stop. Each ends once its peers have taken its goodbye, within seconds.
@@ -117,65 +206,121 @@ pub fn stop_all(shards: &[ShardLine]) {
     }
 }
 
-/// Starts the control thread: from here on SIGTERM and SIGINT stop the shards in good order, a second one ends the
-/// process at once with 128 and its number.
+/// Takes over the sockets and begins to listen for signals: SIGTERM, SIGINT and SIGHUP wait from here on for
+/// [`Prepared::start`].
 ///
 /// # Errors
-/// When the system has no thread or descriptor left.
-pub fn start(plan: ControlPlan) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let metrics = match plan.metrics {
+/// When the system has no descriptor left.
+pub fn prepare(metrics: Option<TcpListener>, socket: Option<UnixListener>) -> io::Result<Prepared> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()?;
+    let inside = runtime.enter();
+    let metrics = match metrics {
         Some(listener) => {
             listener.set_nonblocking(true)?;
-            let _inside = runtime.enter();
             Some(tokio::net::TcpListener::from_std(listener)?)
         }
         None => None,
     };
-    let signals = {
-        let _inside = runtime.enter();
-        Signals {
+    let socket = match socket {
+        Some(listener) => {
+            listener.set_nonblocking(true)?;
+            Some(tokio::net::UnixListener::from_std(listener)?)
+        }
+        None => None,
+    };
+    let signals = Signals {
+        stop: StopSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-        }
+        },
+        hangup: signal(SignalKind::hangup())?,
     };
-    let control = Control {
-        shards: plan.shards.into(),
-        render: plan.render,
-        stopping: Arc::new(AtomicBool::new(false)),
-    };
-    let thread = std::thread::Builder::new().name("control".to_owned());
-    thread.spawn(move || runtime.block_on(run(control, metrics, signals)))?;
-    Ok(())
+    drop(inside);
+    Ok(Prepared { runtime, metrics, socket, signals })
 }
 
-async fn run(control: Control, metrics: Option<tokio::net::TcpListener>, mut signals: Signals) {
-    if let Some(listener) = metrics {
-        let router = Router::new()
-            .route("/metrics", get(serve_metrics))
-            .route("/health", get(serve_health))
-            .with_state(control.clone());
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::warn!(%error, "the metrics are not served any more");
-            }
-        });
+impl Prepared {
+    /// Starts the thread: SIGTERM and SIGINT stop the shards in good order, a second one ends the process at once with 128
+    /// and its number; SIGHUP has the configuration read anew.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start(self, plan: ControlPlan) -> io::Result<ControlThread> {
+        let control = Control {
+            shards: plan.shards.into(),
+            program: plan.program,
+            clock: plan.clock,
+            phase: Arc::new(Mutex::new(Phase::Running)),
+            drained: Arc::new(Notify::new()),
+            reloading: Arc::new(tokio::sync::Mutex::new(())),
+        };
+        let end = Arc::new(Notify::new());
+        let ended = Arc::clone(&end);
+        let Self { runtime, metrics, socket, signals } = self;
+        let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                if let Some(listener) = metrics {
+                    tokio::spawn(http::serve(listener, control.clone()));
+                }
+                if let Some(listener) = socket {
+                    tokio::spawn(socket::serve(listener, control.clone()));
+                }
+                tokio::select! {
+                    () = run(control, signals) => {}
+                    () = ended.notified() => {}
+                }
+            });
+        })?;
+        Ok(ControlThread { end, thread })
     }
-    let _ = signals.next().await;
-    tracing::info!("stopping; a second signal ends at once");
-    control.stopping.store(true, Ordering::Relaxed);
+}
+
+impl ControlThread {
+    /// Ends the thread and all that it serves, and waits for that.
+    pub fn finish(self) {
+        self.end.notify_one();
+        if self.thread.join().is_err() {
+            tracing::error!("the control thread failed");
+        }
+    }
+}
+
+async fn run(control: Control, mut signals: Signals) {
+    loop {
+        tokio::select! {
+            _ = signals.stop.next() => {
+                tracing::info!("stopping; a second signal ends at once");
+                break;
+            }
+            () = control.drained.notified() => break,
+            _ = signals.hangup.recv() => {
+                let control = control.clone();
+                // Beside the loop: a signal to stop does not wait for a disk.
+                tokio::spawn(async move { control.reload().await });
+            }
+        }
+    }
+    control.enter(Phase::Stopping);
     stop_all(&control.shards);
-    let number = signals.next().await;
+    let number = signals.stop.next().await;
     std::process::exit(128 + number);
 }
 
 struct Signals {
+    stop: StopSignals,
+    hangup: Signal,
+}
+
+struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Signals {
-    /// Number of the next signal.
+impl StopSignals {
+    /// Number of the next signal to stop.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.terminate.recv() => libc::SIGTERM,
@@ -185,6 +330,14 @@ impl Signals {
 }
 
 impl Control {
+    fn phase(&self) -> Phase {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
     /// Reports of all shards that answer in time, in the order of their numbers.
     async fn reports(&self) -> Vec<Report> {
         let (reports, arriving) = bounded(self.shards.len().max(1));
@@ -201,6 +354,94 @@ impl Control {
         answers.sort_by_key(|report| report.shard.shard);
         answers
     }
+
+    async fn status(&self) -> Value {
+        let reports = self.reports().await;
+        self.program.status(&reports, self.phase())
+    }
+
+    /// Reads the configuration anew and gives the shards what has changed. Logged, since a signal gets no answer.
+    async fn reload(&self) -> Result<Value, Refused> {
+        let _alone = self.reloading.lock().await;
+        let program = Arc::clone(&self.program);
+        let outcome = tokio::task::spawn_blocking(move || program.reload()).await;
+        let outcome = outcome.unwrap_or_else(|error| Err(Refused(error.to_string())));
+        let reloaded = outcome.inspect_err(|reason| {
+            tracing::warn!(%reason, "the configuration is left as it was");
+        })?;
+        self.tell_all(|| Command::Settings(Arc::clone(&reloaded.settings))).await?;
+        if !reloaded.seeds.is_empty() {
+            let seeds: Arc<[Arc<RouterInfo>]> = reloaded.seeds.into();
+            self.tell_all(|| Command::Seeds(Arc::clone(&seeds))).await?;
+        }
+        tracing::info!(outcome = %reloaded.answer, "the configuration was read anew");
+        Ok(reloaded.answer)
+    }
+
+    /// Has the router take no new tunnels, and stop when those that there are have ended.
+    async fn drain(&self) -> Result<Value, Refused> {
+        match self.phase() {
+            Phase::Stopping => return Err(Refused("the router is stopping already".to_owned())),
+            Phase::Draining { .. } => return Ok(self.status().await),
+            Phase::Running => {}
+        }
+        let until = self.clock.instant() + TRANSIT_LIFE;
+        self.enter(Phase::Draining { until });
+        tracing::info!(
+            "draining: no new tunnels, and the end when those that there are have ended"
+        );
+        let settings = self.program.draining();
+        self.tell_all(|| Command::Settings(Arc::clone(&settings))).await?;
+        let control = self.clone();
+        tokio::spawn(async move { control.wait_until_drained(until).await });
+        Ok(self.status().await)
+    }
+
+    async fn wait_until_drained(&self, until: Instant) {
+        loop {
+            let reports = self.reports().await;
+            let tunnels = total(&reports, "transit_tunnels");
+            let all_answer = reports.len() == self.shards.len();
+            if (all_answer && tunnels == 0) || self.clock.instant() >= until {
+                tracing::info!(tunnels, "drained");
+                return self.drained.notify_one();
+            }
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    }
+
+    /// Sends every shard a command, waiting a little for those that are behind.
+    async fn tell_all(&self, command: impl Fn() -> Command) -> Result<(), Refused> {
+        for (number, shard) in self.shards.iter().enumerate() {
+            let mut tries = 0;
+            while !shard.send(command()) {
+                tries += 1;
+                if tries > TELL_TRIES {
+                    return Err(Refused(format!("shard {number} takes no commands")));
+                }
+                tokio::time::sleep(TELL_PAUSE).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sum over all shards and labels of one of their numbers.
+#[must_use]
+pub fn total(reports: &[Report], name: &str) -> u64 {
+    samples(reports, name).map(|sample| sample.value).sum()
+}
+
+/// The sum over all shards of one of their numbers, where one of its labels has this value.
+#[must_use]
+pub fn total_of(reports: &[Report], name: &str, label: &str) -> u64 {
+    let labelled = |sample: &&Sample| sample.labels.iter().any(|(_, value)| value == label);
+    samples(reports, name).filter(labelled).map(|sample| sample.value).sum()
+}
+
+fn samples<'a>(reports: &'a [Report], name: &'a str) -> impl Iterator<Item = &'a Sample> {
+    let all = reports.iter().flat_map(|report| &report.shard.samples);
+    all.filter(move |sample| sample.name == name)
 }
 
 async fn collect(
@@ -215,22 +456,4 @@ async fn collect(
             Err(_) => arrived.notified().await,
         }
     }
-}
-
-async fn serve_metrics(State(control): State<Control>) -> Response {
-    let text = (control.render)(&control.reports().await);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-}
-
-async fn serve_health(State(control): State<Control>) -> Response {
-    if control.stopping.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
-    }
-    let answered = control.reports().await.len();
-    let shards = control.shards.len();
-    if answered < shards {
-        let text = format!("{answered} of {shards} shards answer\n");
-        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
-    }
-    "ok\n".into_response()
 }

@@ -186,6 +186,10 @@ impl<M: Machine> Pump<M> {
     fn obey(&mut self, command: Command, now: Now) {
         match command {
             Command::Report(reply) => reply.send(self.report()),
+            Command::Settings(node) => {
+                self.parts.machine.handle(Input::Settings(node), now);
+            }
+            Command::Seeds(seeds) => self.parts.machine.handle(Input::Seeds(seeds), now),
             Command::Stop => {
                 self.drain_until.get_or_insert(now.instant + DRAIN_MAX);
                 self.parts.network.stop_accepting();

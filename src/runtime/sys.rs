@@ -134,6 +134,16 @@ pub fn count_event(counter: &OwnedFd) {
     unsafe { libc::write(counter.as_raw_fd(), one.as_ptr().cast(), one.len()) };
 }
 
+/// Sets the permissions of an open file, or of a socket that is not bound yet: they become those of its file.
+///
+/// # Errors
+/// What fchmod(2) reports.
+pub fn set_mode(file: &impl AsFd, mode: libc::mode_t) -> io::Result<()> {
+    // SAFETY: no pointers are passed, and the descriptor is open while borrowed.
+    let result = unsafe { libc::fchmod(file.as_fd().as_raw_fd(), mode) };
+    if result != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Lets the kernel choose the local port of an outbound socket when it connects, not when it is bound: ports are then
 /// shared between destinations.
 ///

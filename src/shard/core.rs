@@ -70,6 +70,10 @@ pub enum Input {
     },
     /// Another shard sent something.
     Envelope(Envelope),
+    /// The router's settings are these from now on.
+    Settings(Arc<NodeConfig>),
+    /// More routers are known, verified; each shard keeps its own share.
+    Seeds(Arc<[Arc<RouterInfo>]>),
     /// The router stops: peers are told, connections end.
     Stop,
 }
@@ -190,6 +194,7 @@ impl Shard {
             actors,
         };
         shard.seed(seeds, now);
+        shard.announce(now);
         shard
     }
 
@@ -199,8 +204,24 @@ impl Shard {
             seeds.iter().filter(|s| placement.of_router(&s.hash()) == id).cloned().collect();
         let (actors, mut cx) = self.split(now);
         actors.netdb.seed(own, &mut cx);
+        self.collect();
+    }
+
+    fn announce(&mut self, now: Now) {
+        let (actors, mut cx) = self.split(now);
         if let Some(local_router) = &actors.local_router {
             local_router.announce_first(&mut cx);
+        }
+        self.collect();
+    }
+
+    fn take_settings(&mut self, node: Arc<NodeConfig>, now: Now) {
+        let shown = self.node.shows_as(&node);
+        self.node = node;
+        let (actors, mut cx) = self.split(now);
+        match &mut actors.local_router {
+            Some(local_router) if !shown => local_router.change(&mut cx),
+            Some(_) | None => {}
         }
         self.collect();
     }
@@ -225,6 +246,8 @@ impl Shard {
             Input::Envelope(Envelope(message)) => {
                 self.post(message);
             }
+            Input::Settings(node) => return self.take_settings(node, now),
+            Input::Seeds(seeds) => return self.seed(&seeds, now),
             Input::Stop => {
                 actors.sessions.stop(cx);
                 self.stopped = true;

@@ -1,0 +1,132 @@
+//! The running router as the control thread asks it: its metrics, its status, and its configuration read anew.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use crate::actor::node::NodeConfig;
+use crate::app::args::RunArgs;
+use crate::app::config::{Build, Config, Difference};
+use crate::app::log::LogSwitch;
+use crate::app::{metrics, reseed, run};
+use crate::base::time::Instant;
+use crate::proto::tunnel::admission::Duty;
+use crate::runtime::clock::Clock;
+use crate::runtime::control::{Phase, Program, Refused, Reloaded, Report, total, total_of};
+use crate::wire::base64;
+
+/// What a running router is asked through.
+pub struct Live {
+    args: RunArgs,
+    log: LogSwitch,
+    clock: Clock,
+    started: Instant,
+    published: SocketAddr,
+    state: Mutex<State>,
+}
+
+struct State {
+    config: Config,
+    node: Arc<NodeConfig>,
+}
+
+/// What a [`Live`] is put together from.
+pub struct LiveParts {
+    /// The arguments of the start: they win over the file at each reading as well.
+    pub args: RunArgs,
+    /// What was made of them.
+    pub config: Config,
+    /// The settings that the shards were started with.
+    pub node: Arc<NodeConfig>,
+    /// Sets how much is logged.
+    pub log: LogSwitch,
+    /// The process's clock.
+    pub clock: Clock,
+}
+
+impl Live {
+    /// The router that was started with `parts`, now.
+    #[must_use]
+    pub fn new(parts: LiveParts) -> Self {
+        let LiveParts { args, config, node, log, clock } = parts;
+        let (published, started) = (node.published, clock.instant());
+        Self { args, log, clock, started, published, state: Mutex::new(State { config, node }) }
+    }
+
+    fn with_state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Program for Live {
+    fn metrics(&self, reports: &[Report]) -> String {
+        metrics::render(reports)
+    }
+
+    fn status(&self, reports: &[Report], phase: Phase) -> Value {
+        let node = self.with_state(|state| Arc::clone(&state.node));
+        let now = self.clock.instant();
+        let left = match phase {
+            Phase::Draining { until } => Some(until.since(now).as_secs()),
+            Phase::Running | Phase::Stopping => None,
+        };
+        let of = |name, label| total_of(reports, name, label);
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "phase": phase.name(),
+            "stops_within_seconds": left,
+            "uptime_seconds": now.since(self.started).as_secs(),
+            "hash": base64::encode(&node.hash().0),
+            "address": self.published,
+            "network": node.network,
+            "floodfill": node.floodfill,
+            "bandwidth_class": node.bandwidth_class,
+            "shards": node.shards,
+            "shards_answering": reports.len(),
+            "sessions": { "inbound": of("sessions", "inbound"), "outbound": of("sessions", "outbound") },
+            "transit_tunnels": {
+                "participant": of("transit_tunnels", "participant"),
+                "gateway": of("transit_tunnels", "gateway"),
+                "endpoint": of("transit_tunnels", "endpoint"),
+            },
+            "transit_messages": total(reports, "transit_messages_total"),
+            "transit_bytes": total(reports, "transit_bytes_total"),
+            "netdb": {
+                "router_infos": of("netdb_records", "router_info"),
+                "lease_sets": of("netdb_records", "lease_set"),
+            },
+        })
+    }
+
+    fn reload(&self) -> Result<Reloaded, Refused> {
+        let refused = |error: &dyn std::error::Error| Refused(error.to_string());
+        let config = Config::load(&self.args, Build::this()).map_err(|error| refused(&error))?;
+        let seeds = reseed::load(&config.reseed, config.network).map_err(|e| refused(&e))?;
+        // From here on nothing can fail.
+        let difference = self.with_state(|state| {
+            let difference = Difference::between(&state.config, &config);
+            state.node = Arc::new(run::node_under(&state.node, &config));
+            // What cannot change now counts as it was, so that it is named at each reading until the restart.
+            state.config.take_live(&config);
+            difference
+        });
+        self.log.set(config.log_level);
+        let answer = json!({
+            "applied": difference.applied,
+            "needs_restart": difference.needs_restart,
+            "seeds": seeds.routers.len(),
+            "seeds_left_out": seeds.refused.len() + seeds.foreign,
+        });
+        let settings = self.with_state(|state| Arc::clone(&state.node));
+        Ok(Reloaded { settings, seeds: seeds.routers, answer })
+    }
+
+    fn draining(&self) -> Arc<NodeConfig> {
+        self.with_state(|state| {
+            state.node =
+                Arc::new(NodeConfig { duty: Duty::Draining, ..NodeConfig::clone(&state.node) });
+            Arc::clone(&state.node)
+        })
+    }
+}
