@@ -11,8 +11,14 @@
 #[path = "sim/world.rs"]
 mod world;
 
+#[path = "sim/weather.rs"]
+mod weather;
+
 #[path = "sim/tunnels.rs"]
 mod tunnels;
+
+#[path = "sim/fifty.rs"]
+mod fifty;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -224,6 +230,44 @@ fn a_router_that_knows_one_floodfill_gets_to_know_the_others_by_exploring() {
     world.run_for(Duration::from_secs(1_500));
     assert!(world.metric(learner, "explorations_total", "answered") > 0);
     assert_eq!(world.metric(learner, "netdb_records", "router_info"), 7);
+}
+
+#[test]
+fn a_draining_router_keeps_its_tunnels_takes_no_more_and_says_so() {
+    let mut trio = trio(31, 2);
+    let first = trio.first;
+    trio.connect(first);
+    let path = [trio.info(trio.first), trio.info(trio.second)];
+    let mut tunnel = tunnels::build_outbound(&mut trio.world, trio.player, &path);
+    let node = NodeConfig::clone(&trio.world.nodes[first].config);
+    trio.world.settle(first, NodeConfig { duty: Duty::Draining, ..node });
+    tunnels::ask_for_outbound(&mut trio.world, trio.player, &path);
+    let builds = |trio: &Trio, result| trio.world.metric(first, "builds_total", result);
+    assert_eq!((builds(&trio, "accepted"), builds(&trio, "refused")), (1, 1));
+    tunnel.send_numbered(&mut trio.world, 1, 2_000);
+    trio.world.run_for(Duration::from_secs(100));
+    assert_eq!(tunnel.received_numbers(&trio.world), [1]);
+    assert!(shown_capabilities(&trio.world, first).contains('G'));
+}
+
+#[test]
+fn settings_that_others_see_are_published_anew() {
+    let mut trio = trio(32, 2);
+    let node = trio.second;
+    trio.world.run_for(Duration::from_secs(90));
+    assert_eq!(shown_capabilities(&trio.world, node), "Xf");
+    let config = NodeConfig::clone(&trio.world.nodes[node].config);
+    let changed = NodeConfig { floodfill: false, bandwidth_class: 'N', ..config };
+    trio.world.settle(node, changed);
+    trio.world.run_for(Duration::from_secs(90));
+    assert_eq!(shown_capabilities(&trio.world, node), "N");
+}
+
+/// The option `caps` of the RouterInfo that a node has written last.
+fn shown_capabilities(world: &World, node: usize) -> String {
+    let info = world.nodes[node].router_info.as_ref().unwrap();
+    let info = RouterInfo::parse(info).unwrap().verify().unwrap();
+    info.options().find("caps").unwrap().to_owned()
 }
 
 #[test]

@@ -32,6 +32,12 @@ impl BuildOpener {
         Self { hop, replay: BuildReplayFilter::new(replay_slots, rng) }
     }
 
+    /// How often the replay filter was too small for its period.
+    #[must_use]
+    pub fn early_rotations(&self) -> u64 {
+        self.replay.early_rotations()
+    }
+
     fn request(&mut self, origin: Origin, mut body: Frame, cx: &mut Context<'_>) {
         let Ok(message) = BuildMessage::parse(&mut body, RecordSize::Short) else {
             cx.count_drop(Drop::Malformed);

@@ -142,6 +142,8 @@ drops! {
     HandshakeTimeout = "handshake_timeout",
     /// A peer of an established session broke the protocol.
     SessionBroken = "session_broken",
+    /// A block of a session: its message does not parse, or its RouterInfo is too large.
+    BlockRefused = "block_refused",
     /// No room for another session.
     SessionsFull = "sessions_full",
     /// A session's queue is full: the peer does not read.

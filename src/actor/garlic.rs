@@ -28,6 +28,12 @@ impl GarlicOpener {
         Self { hop, replay: GarlicReplayFilter::new(replay_slots, rng) }
     }
 
+    /// How often the replay filter was too small for its period.
+    #[must_use]
+    pub fn early_rotations(&self) -> u64 {
+        self.replay.early_rotations()
+    }
+
     fn request(&mut self, body: Frame, cx: &mut Context<'_>) {
         let public = GarlicBody::payload(&body).ok().and_then(router_message::ephemeral_key);
         let Some(public) = public else {

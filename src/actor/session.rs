@@ -212,7 +212,12 @@ impl SessionActor {
             }
             Phase::Established { session, .. } => {
                 // A Termination frame that says why is queued already.
-                if session.handle_bytes(bytes, cx.now, events).is_err() {
+                let refused = session.refused_blocks();
+                let outcome = session.handle_bytes(bytes, cx.now, events);
+                for _ in refused..session.refused_blocks() {
+                    cx.count_drop(Drop::BlockRefused);
+                }
+                if outcome.is_err() {
                     cx.count_drop(Drop::SessionBroken);
                     self.flush(cx);
                     return self.close(Close::AfterFlush, cx);

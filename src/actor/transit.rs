@@ -88,6 +88,12 @@ impl TransitTunnels {
         }
     }
 
+    /// How often the replay filter was too small for its period.
+    #[must_use]
+    pub fn early_rotations(&self) -> u64 {
+        self.seen.early_rotations()
+    }
+
     /// Tunnels by role.
     #[must_use]
     pub fn counts(&self) -> TransitCounts {

@@ -79,16 +79,19 @@ pub fn drain(args: &DrainArgs) -> Result<(), ControlError> {
     let data_dir = resolve_data_dir(args.ask.common.data_dir.as_deref())?;
     let answer = ask(&data_dir, Request::Drain)?;
     say(&answer, args.ask.json, drain_text)?;
-    while args.wait {
+    if args.wait { wait_for_end(&data_dir) } else { Ok(()) }
+}
+
+fn wait_for_end(data_dir: &Path) -> Result<(), ControlError> {
+    loop {
         std::thread::sleep(LOOK_PAUSE);
-        match ask(&data_dir, Request::Status) {
+        match ask(data_dir, Request::Status) {
             Ok(_) => {}
             // It has gone, perhaps in the middle of its answer.
-            Err(ControlError::NotRunning { .. } | ControlError::Silent { .. }) => break,
+            Err(ControlError::NotRunning { .. } | ControlError::Silent { .. }) => return Ok(()),
             Err(error) => return Err(error),
         }
     }
-    Ok(())
 }
 
 fn ask(data_dir: &Path, request: Request) -> Result<Value, ControlError> {

@@ -304,6 +304,11 @@ impl Shard {
             tunnels: self.actors.transit.counts(),
             records: self.actors.netdb.counts(),
             dials: self.actors.dialer.len(),
+            early_rotations: report::EarlyRotations {
+                tunnel: self.actors.transit.early_rotations(),
+                build: self.actors.build.early_rotations(),
+                garlic: self.actors.garlic.early_rotations(),
+            },
         };
         report::report(self.id, &self.counters, &live, &self.sent_to)
     }

@@ -50,6 +50,19 @@ pub struct Live {
     pub records: Counts,
     /// Routers being found or dialled.
     pub dials: usize,
+    /// How often each replay filter was too small for its period.
+    pub early_rotations: EarlyRotations,
+}
+
+/// How often the window of a replay filter was cut short, because more came than it has room for.
+#[derive(Clone, Copy, Debug)]
+pub struct EarlyRotations {
+    /// Of tunnel messages.
+    pub tunnel: u64,
+    /// Of build requests.
+    pub build: u64,
+    /// Of garlic.
+    pub garlic: u64,
 }
 
 struct Samples(Vec<Sample>);
@@ -95,6 +108,13 @@ pub fn report(shard: ShardId, counters: &Counters, live: &Live, sent_to: &[u64])
     sessions(&mut samples, counters, live);
     transit(&mut samples, counters, live);
     netdb(&mut samples, counters, live);
+    let help =
+        "Windows of replay filters that were cut short, because more came than they have room for.";
+    let cut = live.early_rotations;
+    for (filter, count) in [("tunnel", cut.tunnel), ("build", cut.build), ("garlic", cut.garlic)] {
+        let labels = [("filter", filter)];
+        samples.counter("replay_windows_cut_total", help, &labels, count);
+    }
     for reason in Drop::ALL {
         let labels = [("reason", reason.label())];
         samples.counter("drops_total", DROPS, &labels, counters.drops(*reason));

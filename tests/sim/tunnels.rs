@@ -61,6 +61,37 @@ fn begin(
     created.pending
 }
 
+/// Asks for an outbound tunnel, whatever the answer.
+pub fn ask_for_outbound(world: &mut World, player: usize, path: &[Arc<RouterInfo>]) {
+    let gateway = world.played[player].router.hash();
+    let tunnel = TunnelId::new(world.rng().id()).unwrap();
+    begin(world, player, path, BuildKind::Outbound { gateway, tunnel });
+}
+
+/// Builds an outbound tunnel where the network lets it come about.
+pub fn try_outbound(
+    world: &mut World,
+    player: usize,
+    path: &[Arc<RouterInfo>],
+) -> Option<PlayedTunnel> {
+    let gateway = world.played[player].router.hash();
+    let tunnel = TunnelId::new(world.rng().id()).unwrap();
+    let pending = begin(world, player, path, BuildKind::Outbound { gateway, tunnel });
+    let garlic = pending.garlic().unwrap();
+    let replies = received(world, player, MessageType::TunnelGateway);
+    let mut reply = replies.into_iter().find_map(|(_, message)| {
+        let outer = TunnelGateway::parse(&message.body).ok()?;
+        let inner = outer.message().ok().filter(|_| outer.tunnel == tunnel)?;
+        tagged_reply::open(&garlic.key, garlic.tag, &mut inner.body.to_vec()).ok()
+    })?;
+    let statuses = pending.read_reply(&mut reply.body).unwrap();
+    all_accepted(&statuses).then(|| PlayedTunnel {
+        player,
+        hops: pending.into_tunnel(),
+        way: Way::Outbound,
+    })
+}
+
 /// Builds an outbound tunnel; its reply comes straight to the player as the reply tunnel's gateway.
 pub fn build_outbound(world: &mut World, player: usize, path: &[Arc<RouterInfo>]) -> PlayedTunnel {
     let gateway = world.played[player].router.hash();

@@ -1,4 +1,4 @@
-//! Many routers on one thread, a virtual clock, and links with latency, all from one seed.
+//! Many routers on one thread, a virtual clock, and links with latency, loss and partitions, all from one seed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -16,6 +16,8 @@ use floodway::wire::router_address::Ntcp2Endpoint;
 use floodway::wire::router_info::RouterInfo;
 use loadtest::played::{PlayedConnection, PlayedEvent, PlayedRouter, Role};
 
+use super::weather::{Fate, Weather};
+
 /// 2026-01-15 12:00 UTC: the epoch of every simulated world.
 pub const EPOCH: UnixTime = UnixTime(1_768_478_400_000);
 
@@ -30,10 +32,35 @@ enum Place {
 }
 
 enum Event {
-    Connected { end: End },
-    Bytes { to: End, bytes: Vec<u8> },
-    Closed { to: End },
-    Wake { node: usize, shard: usize },
+    /// A connection attempt reaches the other side, or is given up.
+    Dialled {
+        from: Place,
+        address: SocketAddr,
+        fate: Fate,
+    },
+    Connected {
+        end: End,
+    },
+    Bytes {
+        to: End,
+        bytes: Vec<u8>,
+    },
+    Closed {
+        to: End,
+    },
+    /// The connection is lost.
+    Broken {
+        to: End,
+    },
+    /// What a partition has held back is not waited for any longer, if it is still there.
+    GiveUp {
+        link: u64,
+        since: u64,
+    },
+    Wake {
+        node: usize,
+        shard: usize,
+    },
 }
 
 struct Link {
@@ -41,6 +68,8 @@ struct Link {
     /// When the last bytes each way arrive: later ones never overtake.
     busy: [u64; 2],
     open: bool,
+    /// What a partition holds back: to which side, and since when.
+    held: Vec<(usize, u64, Vec<u8>)>,
 }
 
 /// One Floodway: its shards.
@@ -67,12 +96,15 @@ pub struct World {
     sequence: u64,
     rng: ShardRng,
     queue: BTreeMap<(u64, u64), Event>,
-    links: HashMap<u64, Link>,
+    links: BTreeMap<u64, Link>,
     ends: HashMap<Place, End>,
     next_link: u64,
     pub nodes: Vec<Node>,
     pub played: Vec<Played>,
     trace: [u8; 32],
+    pub weather: Weather,
+    /// Nodes on the far side of a partition.
+    apart: Vec<usize>,
     /// When each shard is next woken: one wake per shard, the earliest.
     wakes: HashMap<(usize, usize), u64>,
 }
@@ -87,12 +119,14 @@ impl World {
             sequence: 0,
             rng: ShardRng::from_seed(bytes),
             queue: BTreeMap::new(),
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             ends: HashMap::new(),
             next_link: 0,
             nodes: Vec::new(),
             played: Vec::new(),
             trace: [0; 32],
+            weather: Weather::default(),
+            apart: Vec::new(),
             wakes: HashMap::new(),
         }
     }
@@ -161,18 +195,24 @@ impl World {
 
     /// A played router sends to a router that it is connected to.
     pub fn send(&mut self, router: usize, to: RouterHash, message: &I2npMessage) {
-        let played = &mut self.played[router];
-        let position = played
-            .connections
-            .iter()
-            .rposition(|(peer, connection)| *peer == to && connection.is_established())
-            .expect("the played router is connected");
-        played.connections[position].1.send(message);
+        // What is sent on a connection that has broken is lost, as it would be.
+        let Some(position) = self.connection_to(router, to) else { return };
+        self.played[router].connections[position].1.send(message);
         self.flush_played(router, position);
     }
 
     pub fn is_connected(&self, router: usize, to: RouterHash) -> bool {
-        self.played[router].connections.iter().any(|(peer, c)| *peer == to && c.is_established())
+        self.connection_to(router, to).is_some()
+    }
+
+    /// The newest session of a played router with another, if its connection lives.
+    fn connection_to(&self, router: usize, to: RouterHash) -> Option<usize> {
+        let connections = self.played[router].connections.iter().enumerate();
+        let lives = |connection| self.ends.contains_key(&Place::Played { router, connection });
+        let mut found = connections.filter(|(position, (peer, connection))| {
+            *peer == to && connection.is_established() && lives(*position)
+        });
+        found.next_back().map(|(position, _)| position)
     }
 
     /// Runs until this much more time has passed.
@@ -207,18 +247,52 @@ impl World {
         self.queue.insert((at, self.sequence), event);
     }
 
-    fn latency(&mut self) -> u64 {
-        5_000 + u64::try_from(self.rng.below(45_000)).unwrap()
+    /// Cuts these nodes off from all others, whose connections to them are held and, in time, lost. None heals it.
+    pub fn partition(&mut self, apart: Vec<usize>) {
+        self.apart = apart;
+        let links: Vec<u64> = self.links.keys().copied().collect();
+        for link in links {
+            let state = &self.links[&link];
+            if state.held.is_empty() || self.is_cut(state.places[0], state.places[1]) {
+                continue;
+            }
+            let held = std::mem::take(&mut self.links.get_mut(&link).unwrap().held);
+            for (to, _, bytes) in held {
+                self.transmit((link, 1 - to), bytes);
+            }
+        }
     }
 
-    fn note(&mut self, what: &[u8]) {
-        self.trace = sha256_parts(&[&self.trace, &self.now.to_be_bytes(), what]);
+    /// Gives a node other settings while it runs.
+    pub fn settle(&mut self, node: usize, config: NodeConfig) {
+        let config = Arc::new(config);
+        self.nodes[node].config = Arc::clone(&config);
+        for shard in 0..self.nodes[node].shards.len() {
+            self.input(node, shard, Input::Settings(Arc::clone(&config)));
+        }
+    }
+
+    fn is_cut(&self, one: Place, other: Place) -> bool {
+        let side = |place| match place {
+            Place::Shard { node, .. } => self.apart.contains(&node),
+            Place::Played { .. } => false,
+        };
+        side(one) != side(other)
+    }
+
+    fn note(&mut self, kind: &[u8], which: u64, what: &[u8]) {
+        let (now, which) = (self.now.to_be_bytes(), which.to_be_bytes());
+        self.trace = sha256_parts(&[&self.trace, &now, kind, &which, what]);
     }
 
     fn happen(&mut self, event: Event) {
         match event {
+            Event::Dialled { from, address, fate } => {
+                self.note(b"dialled", 0, address.to_string().as_bytes());
+                self.arrive(from, address, fate);
+            }
             Event::Connected { end } => {
-                self.note(b"connected");
+                self.note(b"connected", end.0, &[]);
                 let link = &self.links[&end.0];
                 match link.places[end.1] {
                     Place::Shard { node, shard, connection } => {
@@ -228,7 +302,7 @@ impl World {
                 }
             }
             Event::Bytes { to, bytes } => {
-                self.note(&bytes);
+                self.note(b"bytes", to.0, &bytes);
                 let Some(link) = self.links.get(&to.0).filter(|link| link.open) else { return };
                 match link.places[to.1] {
                     Place::Shard { node, shard, connection } => {
@@ -240,16 +314,38 @@ impl World {
                 }
             }
             Event::Closed { to } => {
-                self.note(b"closed");
+                self.note(b"closed", to.0, &[]);
                 let Some(link) = self.links.get_mut(&to.0).filter(|link| link.open) else { return };
                 link.open = false;
-                if let Place::Shard { node, shard, connection } = link.places[to.1] {
+                let place = link.places[to.1];
+                self.ends.remove(&place);
+                if let Place::Shard { node, shard, connection } = place {
                     self.input(node, shard, Input::Closed { connection });
+                }
+            }
+            Event::Broken { to } => {
+                self.note(b"broken", to.0, &[]);
+                let place = self.links[&to.0].places[to.1];
+                if self.ends.get(&place) != Some(&to) {
+                    return;
+                }
+                self.ends.remove(&place);
+                self.links.get_mut(&to.0).unwrap().open = false;
+                if let Place::Shard { node, shard, connection } = place {
+                    self.input(node, shard, Input::Closed { connection });
+                }
+            }
+            Event::GiveUp { link, since } => {
+                let state = &self.links[&link];
+                if state.open && state.held.first().is_some_and(|(_, at, _)| *at == since) {
+                    self.note(b"given up", link, &[]);
+                    self.break_link(link);
                 }
             }
             Event::Wake { node, shard } => {
                 if self.wakes.get(&(node, shard)) == Some(&self.now) {
                     self.wakes.remove(&(node, shard));
+                    self.note(b"wake", u64::try_from(node << 16 | shard).unwrap(), &[]);
                     self.turn(node, shard);
                 }
             }
@@ -316,17 +412,32 @@ impl World {
     }
 
     fn connect(&mut self, from: Place, address: SocketAddr) {
-        let latency = self.latency();
-        let Some(to) = self.listener(address) else {
+        let cut =
+            self.nodes.iter().position(|n| n.config.published == address).is_some_and(|node| {
+                let side = self.apart.contains(&node);
+                let own = matches!(from, Place::Shard { node, .. } if self.apart.contains(&node));
+                side != own
+            });
+        let (delay, fate) = self.weather.dial(cut, &mut self.rng);
+        self.schedule(self.now + delay, Event::Dialled { from, address, fate });
+    }
+
+    fn arrive(&mut self, from: Place, address: SocketAddr, fate: Fate) {
+        let listener = match fate {
+            Fate::Arrives => self.listener(address),
+            Fate::Lost => None,
+        };
+        let Some(to) = listener else {
             if let Place::Shard { node, shard, connection } = from {
                 self.input(node, shard, Input::ConnectFailed { connection });
             }
             return;
         };
+        let latency = self.weather.latency(&mut self.rng);
         let link = self.next_link;
         self.next_link += 1;
         let places = [from, to];
-        self.links.insert(link, Link { places, busy: [0; 2], open: true });
+        self.links.insert(link, Link { places, busy: [0; 2], open: true, held: Vec::new() });
         self.ends.insert(from, (link, 0));
         self.ends.insert(to, (link, 1));
         if let Place::Shard { node, shard, connection } = to {
@@ -366,13 +477,36 @@ impl World {
     }
 
     fn transmit(&mut self, from: End, bytes: Vec<u8>) {
-        let latency = self.latency();
         let (link, side) = from;
         let to = 1 - side;
-        let link_state = self.links.get_mut(&link).unwrap();
-        let at = (self.now + latency).max(link_state.busy[to] + 1);
-        link_state.busy[to] = at;
-        self.schedule(at, Event::Bytes { to: (link, to), bytes });
+        let state = &self.links[&link];
+        if self.is_cut(state.places[0], state.places[1]) {
+            let since = self.now;
+            if state.held.is_empty() {
+                let at = since + self.weather.patience();
+                self.schedule(at, Event::GiveUp { link, since });
+            }
+            return self.links.get_mut(&link).unwrap().held.push((to, since, bytes));
+        }
+        let (delay, fate) = self.weather.carry(bytes.len(), &mut self.rng);
+        match fate {
+            Fate::Arrives => {
+                let state = self.links.get_mut(&link).unwrap();
+                // In order on one connection, whatever is lost and sent again; connections overtake each other.
+                let at = (self.now + delay).max(state.busy[to] + 1);
+                state.busy[to] = at;
+                self.schedule(at, Event::Bytes { to: (link, to), bytes });
+            }
+            Fate::Lost => self.break_link(link),
+        }
+    }
+
+    /// Both ends hear of a broken connection, as soon as what is under way has arrived.
+    fn break_link(&mut self, link: u64) {
+        for side in 0..2 {
+            let at = self.links[&link].busy[side].max(self.now + 1);
+            self.schedule(at, Event::Broken { to: (link, side) });
+        }
     }
 
     fn flush_played(&mut self, router: usize, connection: usize) {

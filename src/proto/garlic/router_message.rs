@@ -84,6 +84,12 @@ impl GarlicReplayFilter {
         }
     }
 
+    /// How often the window was cut short because more came than the filter has room for.
+    #[must_use]
+    pub fn early_rotations(&self) -> u64 {
+        self.seen.early_rotations()
+    }
+
     fn check(&mut self, ephemeral: &X25519Public, now: Instant) -> Result<(), OpenError> {
         // Two encodings of one point differ in the top bit; both give the same secret.
         let mut bytes = ephemeral.0;
