@@ -15,3 +15,4 @@ pub mod log;
 pub mod metrics;
 pub mod reseed;
 pub mod run;
+pub mod signers;

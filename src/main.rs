@@ -59,7 +59,9 @@ fn run_router(args: &RunArgs) -> anyhow::Result<()> {
 
     let keys = identity::load_or_create(&config.data_dir)?;
     let hash = keys.identity.hash();
-    let seeds = reseed::load(&config.reseed, config.network)?;
+    let mut seeds = reseed::load(&config.reseed, config.network)?;
+    // An identity that was moved in here may be among them, and nobody dials himself.
+    seeds.routers.retain(|info| info.hash() != hash);
 
     let published = run::published(&config, &hash)?;
     let shard_count = run::shards(&config)?;

@@ -8,6 +8,8 @@
 
 #[path = "cli/identity.rs"]
 mod identity;
+#[path = "cli/inspect.rs"]
+mod inspect;
 #[path = "program/router.rs"]
 #[allow(dead_code, reason = "shared by several tests, each of which uses a part")]
 mod router;
@@ -258,16 +260,6 @@ fn init_writes_a_configuration_that_check_takes() {
     let (code, text) = failure(directory.path(), &["init"]);
     assert_eq!(code, 1);
     assert!(text.contains("exists already"), "{text}");
-}
-
-#[test]
-fn a_file_that_is_no_router_info_fails_inspection() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("x.dat");
-    fs::write(&path, b"x").unwrap();
-    let output = run_in(directory.path(), &["inspect", path.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("accepted: no"));
 }
 
 #[test]

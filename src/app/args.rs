@@ -39,7 +39,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Show, make, move in or copy the router's identity.
     Identity(IdentityArgs),
-    /// Show what files hold: router infos.
+    /// Show what files hold: router infos, lease sets, su3 files, keys.
     Inspect(InspectArgs),
     /// Show how the router is that runs with this data directory.
     Status(AskArgs),
@@ -250,17 +250,50 @@ pub struct InspectArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// What the files hold.
+    /// What the files hold, where they do not show it themselves.
     #[arg(long, value_enum, value_name = "KIND")]
     pub kind: Option<InspectKind>,
+
+    /// Certificates of those who sign su3 files: *.crt in this directory and those in it.
+    #[arg(long, value_name = "DIR")]
+    pub certificates: Option<PathBuf>,
 }
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub enum InspectKind {
     /// A router info.
-    #[value(name = "router_info")]
     RouterInfo,
+    /// A lease set of the first type.
+    LeaseSet,
+    /// A lease set of the usual type.
+    #[value(name = "lease_set2")]
+    LeaseSet2,
+    /// A lease set of which only the outside can be read.
+    EncryptedLeaseSet,
+    /// A lease set of lease sets.
+    MetaLeaseSet,
+    /// A signed file: a reseed bundle, an update, a plugin.
+    Su3,
+    /// Keys of a router, of any that is known.
+    Keys,
+}
+
+impl InspectKind {
+    /// Its name in arguments and in what is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RouterInfo => "router_info",
+            Self::LeaseSet => "lease_set",
+            Self::LeaseSet2 => "lease_set2",
+            Self::EncryptedLeaseSet => "encrypted_lease_set",
+            Self::MetaLeaseSet => "meta_lease_set",
+            Self::Su3 => "su3",
+            Self::Keys => "keys",
+        }
+    }
 }
 
 /// Options of what asks a running router.

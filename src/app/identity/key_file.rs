@@ -317,8 +317,11 @@ impl SecretFile {
     /// What the system reports.
     pub fn read(path: &Path, limit: usize) -> io::Result<Self> {
         let file = File::open(path)?;
-        let mode = file.metadata()?.mode() & 0o777;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
+        let metadata = file.metadata()?;
+        let mode = metadata.mode() & 0o777;
+        // Room for all at once: what grows leaves copies behind that nobody erases.
+        let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX).min(limit) + 1;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size));
         let limit = u64::try_from(limit + 1).unwrap_or(u64::MAX);
         file.take(limit).read_to_end(&mut bytes)?;
         Ok(Self { bytes, mode })

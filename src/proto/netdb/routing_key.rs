@@ -108,7 +108,8 @@ fn date_digits(days: u64) -> [u8; 8] {
 ///
 /// Years are counted from March, so that the leap day is the last of its year and every month but the last has a
 /// length that a line of slope 153/5 gives.
-fn civil_date(days: u64) -> (u64, u64, u64) {
+#[must_use]
+pub fn civil_date(days: u64) -> (u64, u64, u64) {
     const DAYS_BEFORE_1970: u64 = 719_468; // from 1 March of the year 0
     const DAYS_IN_400_YEARS: u64 = 146_097;
     let days = days + DAYS_BEFORE_1970;

@@ -79,17 +79,30 @@ def seed_files(net, reseed):
             for seed in chosen]
 
 
+def import_identity(net, identity, data_dir):
+    """Makes a data directory of Floodway whose router is the one in another router's directory."""
+    kind, source = identity
+    done = subprocess.run(
+        [net.settings.program, "identity", "import", "--from", kind, source, "--data-dir", data_dir],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, f"identity import: {done.stdout}{done.stderr}"
+
+
 class Floodway(Router):
     """The program under test. `reseed` is "peers" (all of them), "floodfills", "none", or a list of
-    peers and router.info files.
+    peers and router.info files. `identity` is the kind and the data directory of a router whose
+    identity it takes over.
     """
 
-    def __init__(self, net, slot, reseed="peers", floodfill=True, flags=()):
+    def __init__(self, net, slot, reseed="peers", floodfill=True, flags=(), port=16000,
+                 identity=None):
         super().__init__(net, slot)
         self.reseed = reseed
         self.floodfill = floodfill
         self.flags = list(flags)
-        self.port = 16000
+        self.port = port
+        if identity:
+            import_identity(net, identity, self.dir)
         self.shards = None
 
     @property
@@ -155,11 +168,18 @@ class StandIn(Router):
     What Floodway counts is taken for granted.
     """
 
-    def __init__(self, net, slot, reseed="peers", floodfill=True, flags=()):
+    def __init__(self, net, slot, reseed="peers", floodfill=True, flags=(), port=16000,
+                 identity=None):
         super().__init__(net, slot)
         self.reseed = reseed
         self.floodfill = floodfill
-        self.port = 16000
+        self.port = port
+        if identity:
+            # What Floodway makes of it, as an i2pd lays it out.
+            imported = self.dir.with_suffix(".imported")
+            import_identity(net, identity, imported)
+            subprocess.run([net.settings.program, "identity", "export", "--to", "i2pd", self.dir,
+                            "--data-dir", imported], check=True, stdout=subprocess.DEVNULL)
 
     @property
     def router_info(self):
