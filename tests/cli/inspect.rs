@@ -95,7 +95,7 @@ fn a_kind_can_be_given() {
 
 #[test]
 fn su3_files_need_the_certificate_of_their_signer() {
-    let file = vector("su3/reseed_ed25519.su3");
+    let file = vector("su3/reseed_rsa4096.su3");
     let (code, objects) = inspect(&[&file]);
     assert_eq!((code, &objects[0]["signature"]), (1, &"unknown_signer".into()));
     assert_eq!(objects[0]["kind"], "su3");

@@ -251,7 +251,8 @@ fn options_that_are_not_sorted_are_seen() {
 
 #[test]
 fn lease_sets_of_the_usual_type_are_described() {
-    for (name, signing) in [("ed25519", 7), ("offline", 7), ("reddsa", 11)] {
+    for (name, signing) in [("ed25519", 7), ("offline", 7), ("reddsa", 11), ("p521", 3), ("dsa", 0)]
+    {
         let path = vectors().join(format!("lease_set2_{name}.dat"));
         for kind in [None, Some(InspectKind::LeaseSet2)] {
             let Findings { object, good } = look(&path, kind);
@@ -447,6 +448,7 @@ fn su3_files_are_described_and_their_signers_looked_up() {
         let key = signers.of(object["signer"].as_str().unwrap()).next().unwrap();
         assert_eq!(key.kind(), SignatureType::from_code(kind));
         assert_eq!(report.signature, Signature::Valid, "{name}");
+        assert!(report.is_good());
         let mut forged = bytes;
         forged[100] ^= 1;
         let report = su3::describe(&forged, &signers).unwrap();
