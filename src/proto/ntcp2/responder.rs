@@ -47,14 +47,15 @@ pub(super) struct Context<'a, 'b> {
 /// What Bob draws by lot.
 pub(super) struct Choices {
     pub(super) ephemeral: X25519Secret,
-    /// Padding of message 2.
+    /// Padding of message 2. Not empty: emissary then goes on with another handshake hash than everyone else, and we could
+    /// not open its message 3.
     pub(super) padding: Vec<u8>,
 }
 
 impl Choices {
     /// Fresh choices for one handshake.
     pub(super) fn draw(rng: &mut ShardRng) -> Self {
-        let mut padding = vec![0; rng.below(PADDING_OURS_MAX + 1)];
+        let mut padding = vec![0; 1 + rng.below(PADDING_OURS_MAX)];
         rng.fill(&mut padding);
         Self { ephemeral: X25519Secret::from_bytes(rng.bytes()), padding }
     }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::{Direction, Event, HANDSHAKE_TIME_MAX, HandshakeError};
+use super::super::handshake::PADDING_OURS_MAX;
+use super::super::{Direction, Event, HANDSHAKE_TIME_MAX, HandshakeError, initiator, responder};
 use super::{Outcome, Router, now, run};
 use crate::base::id::MessageId;
+use crate::base::rng::ShardRng;
 use crate::wire::i2np::{I2npMessage, MessageType};
 
 fn message(id: u32, length: usize) -> I2npMessage {
@@ -15,6 +17,22 @@ fn message(id: u32, length: usize) -> I2npMessage {
         id: MessageId(id),
         expiration: now().unix + Duration::from_secs(20),
         body: vec![0x5a; length].into(),
+    }
+}
+
+#[test]
+fn no_handshake_message_of_ours_is_without_padding() {
+    let mut rng = ShardRng::from_seed([6; 32]);
+    let (mut first, mut second): (Vec<_>, Vec<_>) = (0..4_000)
+        .map(|_| {
+            let alice = initiator::Choices::draw(&mut rng).padding.len();
+            (alice, responder::Choices::draw(&mut rng).padding.len())
+        })
+        .unzip();
+    for lengths in [&mut first, &mut second] {
+        lengths.sort_unstable();
+        lengths.dedup();
+        assert_eq!(*lengths, (1..=PADDING_OURS_MAX).collect::<Vec<_>>());
     }
 }
 
