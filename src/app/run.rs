@@ -11,6 +11,7 @@ use crate::app::data_dir::DataDir;
 use crate::app::identity::default_port;
 use crate::app::reseed::Seeds;
 use crate::base::id::RouterHash;
+use crate::base::redact::redact_text;
 use crate::crypto::PROVIDER;
 use crate::crypto::layer::Kernel;
 use crate::proto::local::RouterKeys;
@@ -203,7 +204,8 @@ pub fn log_start(config: &Config, side: &LocalSide, seeds: &Seeds) {
         tracing::warn!(count = seeds.foreign, "seeds of other networks are left out");
     }
     for (file, reason) in seeds.refused.iter().take(REFUSED_NAMED) {
-        tracing::warn!(%file, %reason, "a seed file is left out");
+        // Files of router infos are named after their routers.
+        tracing::warn!(file = %redact_text(file), %reason, "a seed file is left out");
     }
     if let Some(more) = seeds.refused.len().checked_sub(REFUSED_NAMED).filter(|more| *more > 0) {
         tracing::warn!(count = more, "more seed files are left out");
