@@ -237,6 +237,12 @@ impl Session {
         self.last_sent = now.instant;
     }
 
+    /// Seals bytes that need not be blocks, as a peer may: for the fuzz targets.
+    #[cfg(fuzzing)]
+    pub fn seal_anything(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.sealer.seal(out, |out| out.extend_from_slice(bytes));
+    }
+
     /// Who opened the connection.
     #[must_use]
     pub fn direction(&self) -> Direction {

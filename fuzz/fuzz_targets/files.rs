@@ -1,0 +1,101 @@
+//! Files that come from outside: signed bundles, zips and router infos to begin with, keys of other routers.
+
+use std::cell::OnceCell;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use floodway::crypto::signature::{SignatureType, SigningPublicKey};
+use floodway::wire::su3::Su3;
+
+use crate::Target;
+use crate::layouts::{IdentityKeys, JavaTransportKeys, TransportKeys, parse_single_key};
+use crate::reseed::{Source, load};
+use crate::samples;
+
+pub const TARGETS: &[Target] = &[
+    Target { name: "su3", run: su3, seeds: su3_seeds },
+    Target { name: "key_layouts", run: key_layouts, seeds: samples::key_files },
+    Target { name: "reseed", run: reseed, seeds: reseed_seeds },
+];
+
+fn su3(bytes: &[u8]) {
+    let Ok(file) = Su3::parse(bytes) else { return };
+    assert!(file.peek_content().len() + file.signature().len() < bytes.len());
+    assert!(bytes.starts_with(file.signed()));
+    if let Some(key) = SigningPublicKey::new(SignatureType::Ed25519, &[0x58; 32]) {
+        let _ = file.verify(&key);
+    }
+}
+
+/// Keys of other routers, in each of the forms that they have.
+fn key_layouts(bytes: &[u8]) {
+    if let Ok(keys) = IdentityKeys::parse(bytes) {
+        assert!(bytes.starts_with(&keys.write()));
+    }
+    let _ = TransportKeys::<16>::parse_i2pd(bytes);
+    let _ = TransportKeys::<32>::parse_emissary(bytes);
+    let _ = parse_single_key(bytes);
+    if let Ok(text) = str::from_utf8(bytes) {
+        let _ = JavaTransportKeys::parse(text);
+    }
+}
+
+thread_local! {
+    static FILE: OnceCell<(tempfile::TempDir, PathBuf)> = const { OnceCell::new() };
+}
+
+/// Directory, zip or single file: the reader opens paths, so the bytes take the way over a file.
+fn reseed(bytes: &[u8]) {
+    FILE.with(|file| {
+        let (_, path) = file.get_or_init(|| {
+            let folder = tempfile::tempdir().expect("a folder for one file");
+            let path = folder.path().join("seeds");
+            (folder, path)
+        });
+        fs::write(path, bytes).expect("the file can be written");
+        if let Ok(seeds) = load(&[Source { path: path.clone() }], 99) {
+            assert!(seeds.routers.len() <= 1000);
+        }
+    });
+}
+
+fn su3_seeds() -> Vec<Vec<u8>> {
+    let header = |signature: u16, size: u16, content: &[u8]| {
+        let mut file = b"I2Psu3\0\0".to_vec();
+        file.extend(signature.to_be_bytes());
+        file.extend(size.to_be_bytes());
+        file.extend([0, 16, 0, 17]);
+        file.extend((content.len() as u64).to_be_bytes());
+        file.extend([0, 0, 0, 3]);
+        file.extend([0; 12]);
+        file.extend(b"1768478400\0\0\0\0\0\0");
+        file.extend(b"someone@mail.i2p.");
+        file.extend(content);
+        file.resize(file.len() + usize::from(size), 9);
+        file
+    };
+    let zip = zip_of(&[("routerInfo-a.dat", &samples::router_infos()[2])]);
+    vec![header(6, 512, &zip), header(7, 64, b"text")]
+}
+
+fn reseed_seeds() -> Vec<Vec<u8>> {
+    let infos = samples::router_infos();
+    let mut seeds = vec![
+        zip_of(&[("routerInfo-a.dat", &infos[2]), ("x.txt", b"x"), ("b.info", &infos[3])]),
+        zip_of(&[]),
+        infos[0].clone(),
+    ];
+    seeds.extend(su3_seeds());
+    seeds
+}
+
+fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        let options = zip::write::SimpleFileOptions::default();
+        writer.start_file(*name, options).expect("a name of a few letters");
+        writer.write_all(bytes).expect("memory can be written");
+    }
+    writer.finish().expect("memory can be written").into_inner()
+}
