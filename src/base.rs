@@ -2,6 +2,7 @@
 
 pub mod bloom;
 pub mod frame;
+pub mod histogram;
 pub mod id;
 pub mod limits;
 pub mod rate;

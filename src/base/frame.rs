@@ -1,18 +1,25 @@
 //! A message buffer with headroom, so that a header can be put in front without moving the payload.
 //!
-//! It owns its bytes today; a pool that lends them per shard fits behind the same face.
+//! A frame of a message that passes through has its buffer from the [`FramePool`] of a shard; others own theirs.
+
+mod pool;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+
+pub use self::pool::{FrameCounts, FramePool, POOLED_MAX};
+use crate::base::id::ShardId;
 
 /// Bytes kept free in front: a frame's length (2), a block header (3), an I2NP header (16), and some to spare.
 pub const FRAME_HEADROOM: usize = 32;
 
 /// One message, owned, with room in front of it.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Frame {
     bytes: Vec<u8>,
     start: usize,
+    /// Whose buffer it is, where it was lent.
+    lender: Option<ShardId>,
 }
 
 impl Frame {
@@ -21,7 +28,7 @@ impl Frame {
     pub fn with_capacity(capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(FRAME_HEADROOM + capacity);
         bytes.resize(FRAME_HEADROOM, 0);
-        Self { bytes, start: FRAME_HEADROOM }
+        Self { bytes, start: FRAME_HEADROOM, lender: None }
     }
 
     /// A frame that holds a copy of `payload`.
@@ -64,6 +71,13 @@ impl Frame {
     }
 }
 
+// A copy has a buffer of its own.
+impl Clone for Frame {
+    fn clone(&self) -> Self {
+        Self::copy_of(self)
+    }
+}
+
 impl Deref for Frame {
     type Target = [u8];
 
@@ -89,7 +103,7 @@ impl Eq for Frame {}
 
 impl From<Vec<u8>> for Frame {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, start: 0 }
+        Self { bytes, start: 0, lender: None }
     }
 }
 

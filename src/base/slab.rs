@@ -7,6 +7,25 @@ pub struct SlabKey {
     generation: u32,
 }
 
+impl SlabKey {
+    /// The key as one number, for the kernel to carry; [`SlabKey::from_bits`] reads it back.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The key that [`SlabKey::bits`] made this number of; of any other number, a key that finds nothing of its slab or
+    /// what happens to be there.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        let [a, b, c, d, e, f, g, h] = bits.to_be_bytes();
+        Self {
+            index: u32::from_be_bytes([e, f, g, h]),
+            generation: u32::from_be_bytes([a, b, c, d]),
+        }
+    }
+}
+
 /// Storage with stable keys and a fixed bound.
 #[derive(Debug)]
 pub struct Slab<T> {
@@ -79,6 +98,12 @@ impl<T> Slab<T> {
         self.entries.len() - self.free.len()
     }
 
+    /// Whether there is no room for another entry.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.capacity
+    }
+
     /// Whether no entry lives.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -103,9 +128,12 @@ mod tests {
     fn a_stale_key_finds_nothing() {
         let mut slab = Slab::new(1);
         let first = slab.insert("first").unwrap();
+        assert!(slab.is_full());
         assert_eq!(slab.insert("no room"), Err("no room"));
         assert_eq!(slab.remove(first), Some("first"));
         let second = slab.insert("second").unwrap();
+        assert_eq!(SlabKey::from_bits(second.bits()), second);
+        assert_ne!(first.bits(), second.bits());
         assert_eq!(slab.find(first), None);
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.find(second), Some(&"second"));

@@ -64,6 +64,10 @@ secret! {
     LongRecordKey
 }
 secret! {
+    /// AES-256 key of garlic of the old kind, between two ends that share session tags.
+    SessionKey
+}
+secret! {
     /// Result of a Diffie-Hellman, still to be hashed into a key.
     SharedSecret
 }
@@ -119,7 +123,7 @@ mod tests {
             std::mem::needs_drop::<T>()
         }
         assert!(erased::<AeadKey>() && erased::<ChainKey>() && erased::<LayerKey>());
-        assert!(erased::<IvKey>() && erased::<SharedSecret>());
+        assert!(erased::<IvKey>() && erased::<SessionKey>() && erased::<SharedSecret>());
         assert!(erased::<X25519Secret>() && erased::<Ed25519Seed>());
         assert!(erased::<RedDsaSecret>() && erased::<ElGamalSecret>());
     }
