@@ -6,30 +6,24 @@
 pub mod layers;
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::base::id::RecordKey;
 use crate::base::limits::LEASE_SET_MAX;
 use crate::base::time::UnixTime;
 use crate::crypto::hash::sha256_parts;
-use crate::crypto::signature::{SignatureCheck, SignatureType, SigningPublicKey};
+use crate::crypto::signature::{SignatureType, SigningPublicKey};
 use crate::wire::Malformed;
-use crate::wire::lease_set::at_most;
-use crate::wire::lease_set::header::{FLAG_UNPUBLISHED, Header, HeaderDraft};
-use crate::wire::offline_signature::OfflineSignature;
+use crate::wire::lease_set::header::{Header, HeaderDraft};
+use crate::wire::lease_set::{LeaseSetKind, Owner, SignedLeaseSet, at_most};
 use crate::wire::reader::Reader;
-use crate::wire::unverified::{Signed, Unverified};
+use crate::wire::unverified::Unverified;
 
-/// Type of the record in the netdb, and the byte that is signed in front of it.
-const STORE_TYPE: u8 = 5;
+/// An encrypted lease set. The blinded key that it is dated by is that of the day on which it was signed.
+pub type EncryptedLeaseSet = SignedLeaseSet<EncryptedLeaseSetContent>;
 
-/// An encrypted lease set, verified. It does not change; share it in an [`Arc`].
+/// What an [`EncryptedLeaseSet`] has inside.
 #[derive(Clone, Debug)]
-pub struct EncryptedLeaseSet {
-    bytes: Arc<[u8]>,
-    signed: usize,
-    blinded: SigningPublicKey,
-    header: Header,
+pub struct EncryptedLeaseSetContent {
     ciphertext: Range<usize>,
 }
 
@@ -53,76 +47,22 @@ impl EncryptedLeaseSet {
         let size = usize::from(reader.u16("ciphertext length")?);
         let start = reader.position();
         reader.take(size, "ciphertext")?;
-        let ciphertext = start..reader.position();
-        let signed = header.read_signature(&mut reader, kind)?;
-        reader.finish()?;
-        let bytes = Arc::from(bytes);
-        Ok(Unverified::new(Self { bytes, signed, blinded, header, ciphertext }))
-    }
-
-    /// The key that it stands under in the netdb: the hash of the blinded key and its type.
-    #[must_use]
-    pub fn key(&self) -> RecordKey {
-        record_key(&self.blinded)
+        let content = EncryptedLeaseSetContent { ciphertext: start..reader.position() };
+        let owner = Owner { key: record_key(&blinded), signing: blinded };
+        Self::finish(LeaseSetKind::EncryptedLeaseSet, owner, header, reader, content)
     }
 
     /// The key that it is signed with, or that signs the key that does. It is another one every day, and does not
     /// tell whose it is.
     #[must_use]
     pub fn blinded_key(&self) -> &SigningPublicKey {
-        &self.blinded
-    }
-
-    /// When it was signed, in whole seconds. The blinded key is that of this day.
-    #[must_use]
-    pub fn published(&self) -> UnixTime {
-        self.header.published
-    }
-
-    /// When it loses its meaning: at most 65,535 s after it was signed.
-    #[must_use]
-    pub fn expires(&self) -> UnixTime {
-        self.header.expires
-    }
-
-    /// Whether it is meant for those it is sent to only, and not for a floodfill to give out.
-    #[must_use]
-    pub fn is_unpublished(&self) -> bool {
-        self.header.flags & FLAG_UNPUBLISHED != 0
-    }
-
-    /// All flags, those without a meaning that we know included.
-    #[must_use]
-    pub fn flags(&self) -> u16 {
-        self.header.flags
-    }
-
-    /// The transient key that signed it; `None` when the blinded key signed it itself.
-    #[must_use]
-    pub fn offline_signature(&self) -> Option<&OfflineSignature> {
-        self.header.offline.as_ref()
+        self.owner_key()
     }
 
     /// What only those can open who know the destination; see [`layers::SealedLayer`].
     #[must_use]
     pub fn ciphertext(&self) -> &[u8] {
-        self.bytes.get(self.ciphertext.clone()).unwrap_or(&[])
-    }
-
-    /// The encrypted lease set as it came, to be stored and passed on.
-    #[must_use]
-    pub fn bytes(&self) -> &Arc<[u8]> {
-        &self.bytes
-    }
-}
-
-impl Signed for EncryptedLeaseSet {
-    fn check(&self) -> SignatureCheck<'_> {
-        self.header.check(&self.blinded, &[STORE_TYPE], &self.bytes, self.signed)
-    }
-
-    fn delegation_check(&self) -> Option<SignatureCheck<'_>> {
-        self.header.offline_check(&self.blinded, &self.bytes)
+        self.bytes().get(self.content.ciphertext.clone()).unwrap_or(&[])
     }
 }
 
@@ -143,7 +83,7 @@ pub struct EncryptedLeaseSetDraft {
     pub expires_after_s: u16,
     /// Flags; that of a transient key is set by `offline`.
     pub flags: u16,
-    /// What [`OfflineSignature::write`] gave, if a transient key signs.
+    /// What [`OfflineSignature::write`](crate::wire::offline_signature::OfflineSignature::write) gave, if a transient key signs.
     pub offline: Option<Vec<u8>>,
     /// The outer layer, sealed.
     pub ciphertext: Vec<u8>,
@@ -159,7 +99,7 @@ impl EncryptedLeaseSetDraft {
         self,
         sign: impl FnOnce(&[u8]) -> Vec<u8>,
     ) -> Result<Unverified<EncryptedLeaseSet>, Malformed> {
-        let mut signed = vec![STORE_TYPE];
+        let mut signed = vec![LeaseSetKind::EncryptedLeaseSet.code()];
         signed.extend_from_slice(&self.blinded.kind().code().to_be_bytes());
         signed.extend_from_slice(self.blinded.bytes());
         HeaderDraft {

@@ -12,7 +12,7 @@ pub mod tunnel_build;
 pub mod tunnel_data;
 pub mod tunnel_gateway;
 
-use crate::base::frame::Frame;
+use crate::base::frame::{Frame, FramePool};
 use crate::base::id::MessageId;
 use crate::base::limits::I2NP_BODY_MAX;
 use crate::base::time::UnixTime;
@@ -129,12 +129,27 @@ impl I2npMessage {
     /// # Errors
     /// `Truncated` when the header is cut, `TooLarge` past [`I2NP_BODY_MAX`].
     pub fn parse_short(bytes: &[u8]) -> Result<Self, Malformed> {
+        Self::parse_short_with(bytes, Frame::copy_of)
+    }
+
+    /// The same, its body in a buffer of this pool.
+    ///
+    /// # Errors
+    /// As [`I2npMessage::parse_short`].
+    pub fn parse_short_into(frames: &mut FramePool, bytes: &[u8]) -> Result<Self, Malformed> {
+        Self::parse_short_with(bytes, |body| frames.copy_of(body))
+    }
+
+    fn parse_short_with(
+        bytes: &[u8],
+        frame: impl FnOnce(&[u8]) -> Frame,
+    ) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let kind = MessageType::from_code(reader.u8("message type")?);
         let id = MessageId(reader.u32("message id")?);
         let expiration = UnixTime::from_seconds(reader.u32("message expiration")?);
         let body = check_body(reader.rest())?;
-        Ok(Self { kind, id, expiration, body: Frame::copy_of(body) })
+        Ok(Self { kind, id, expiration, body: frame(body) })
     }
 
     /// The short header. The expiration is rounded up to whole seconds.

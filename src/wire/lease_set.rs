@@ -7,33 +7,30 @@
 mod draft;
 pub(in crate::wire) mod header;
 pub mod legacy;
+mod signed;
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use crate::base::id::{RecordKey, RouterHash, TunnelId};
+use crate::base::id::{RouterHash, TunnelId};
 use crate::base::limits::LEASE_SET_MAX;
 use crate::base::time::UnixTime;
-use crate::crypto::signature::SignatureCheck;
 use crate::crypto::x25519::X25519Public;
 use crate::wire::Malformed;
 use crate::wire::identity::{Destination, EncryptionType};
 use crate::wire::mapping::Mapping;
-use crate::wire::offline_signature::OfflineSignature;
 use crate::wire::reader::Reader;
-use crate::wire::unverified::{Signed, Unverified};
+use crate::wire::unverified::Unverified;
 
-use header::{FLAG_BLINDED, FLAG_UNPUBLISHED, Header};
+use header::{FLAG_BLINDED, Header};
+pub(in crate::wire) use signed::Owner;
 
 pub use draft::LeaseSet2Draft;
+pub use signed::{AnyLeaseSet, LeaseSetKind, PerLeaseSetKind, SignedLeaseSet};
 
 /// Most leases in one lease set.
 pub const LEASES_MAX: usize = 16;
 /// Most encryption keys in one lease set.
 pub const ENCRYPTION_KEYS_MAX: usize = 8;
-
-/// Type of the record in the netdb, and the byte that is signed in front of it.
-const STORE_TYPE: u8 = 3;
 
 /// The beginning of one tunnel to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +59,13 @@ impl Lease2 {
     }
 }
 
-/// The tunnels to a destination, verified. It does not change; share it in an [`Arc`].
+/// The tunnels to a destination.
+pub type LeaseSet2 = SignedLeaseSet<LeaseSet2Content>;
+
+/// What a [`LeaseSet2`] has inside.
 #[derive(Clone, Debug)]
-pub struct LeaseSet2 {
-    bytes: Arc<[u8]>,
-    signed: usize,
+pub struct LeaseSet2Content {
     destination: Destination,
-    header: Header,
     options: Mapping,
     encryption: Box<[KeyPlace]>,
     leases: Box<[Lease2]>,
@@ -101,90 +98,38 @@ impl LeaseSet2 {
         at_most("lease set", LEASE_SET_MAX, bytes.len())?;
         let mut reader = Reader::new(bytes);
         let destination = Destination::parse(&mut reader)?;
-        let owner = destination.signing_key().kind();
-        let header = Header::parse(&mut reader, owner)?;
+        let owner = Owner::of(&destination);
+        let header = Header::parse(&mut reader, owner.signing.kind())?;
         let options = Mapping::parse(&mut reader)?;
         let encryption = encryption_keys(&mut reader)?;
         let leases = leases(&mut reader)?;
-        let signed = header.read_signature(&mut reader, owner)?;
-        reader.finish()?;
-        let bytes = Arc::from(bytes);
-        Ok(Unverified::new(Self {
-            bytes,
-            signed,
-            destination,
-            header,
-            options,
-            encryption,
-            leases,
-        }))
-    }
-
-    /// The key that it stands under in the netdb.
-    #[must_use]
-    pub fn key(&self) -> RecordKey {
-        self.destination.hash()
+        let content = LeaseSet2Content { destination, options, encryption, leases };
+        Self::finish(LeaseSetKind::LeaseSet2, owner, header, reader, content)
     }
 
     /// Whose it is.
     #[must_use]
     pub fn destination(&self) -> &Destination {
-        &self.destination
-    }
-
-    /// When it was signed, in whole seconds.
-    #[must_use]
-    pub fn published(&self) -> UnixTime {
-        self.header.published
-    }
-
-    /// When it loses its meaning: at most 65,535 s after it was signed.
-    #[must_use]
-    pub fn expires(&self) -> UnixTime {
-        self.header.expires
-    }
-
-    /// When the transient key that signed it loses its meaning; `None` when the destination signed it itself.
-    #[must_use]
-    pub fn delegation_expires(&self) -> Option<UnixTime> {
-        self.header.offline.as_ref().map(OfflineSignature::expires)
-    }
-
-    /// Whether it is meant for those it is sent to only, and not for a floodfill to give out.
-    #[must_use]
-    pub fn is_unpublished(&self) -> bool {
-        self.header.flags & FLAG_UNPUBLISHED != 0
+        &self.content.destination
     }
 
     /// Whether floodfills have it in encrypted form, which its owner says to those who open that.
     #[must_use]
     pub fn is_blinded(&self) -> bool {
-        self.header.flags & FLAG_BLINDED != 0
-    }
-
-    /// All flags, those without a meaning that we know included.
-    #[must_use]
-    pub fn flags(&self) -> u16 {
-        self.header.flags
-    }
-
-    /// The transient key that signed it; `None` when the destination signed it itself.
-    #[must_use]
-    pub fn offline_signature(&self) -> Option<&OfflineSignature> {
-        self.header.offline.as_ref()
+        self.flags() & FLAG_BLINDED != 0
     }
 
     /// Its options, such as the services that the destination offers.
     #[must_use]
     pub fn options(&self) -> &Mapping {
-        &self.options
+        &self.content.options
     }
 
     /// All keys that messages may be encrypted to, 1 to [`ENCRYPTION_KEYS_MAX`], the preferred one first.
     pub fn encryption_keys(&self) -> impl Iterator<Item = EncryptionKey<'_>> {
-        self.encryption.iter().map(|place| EncryptionKey {
+        self.content.encryption.iter().map(|place| EncryptionKey {
             kind: place.kind,
-            key: self.bytes.get(place.range.clone()).unwrap_or(&[]),
+            key: self.bytes().get(place.range.clone()).unwrap_or(&[]),
         })
     }
 
@@ -198,23 +143,7 @@ impl LeaseSet2 {
     /// The tunnels, at most [`LEASES_MAX`].
     #[must_use]
     pub fn leases(&self) -> &[Lease2] {
-        &self.leases
-    }
-
-    /// The lease set as it came, to be stored and passed on.
-    #[must_use]
-    pub fn bytes(&self) -> &Arc<[u8]> {
-        &self.bytes
-    }
-}
-
-impl Signed for LeaseSet2 {
-    fn check(&self) -> SignatureCheck<'_> {
-        self.header.check(self.destination.signing_key(), &[STORE_TYPE], &self.bytes, self.signed)
-    }
-
-    fn delegation_check(&self) -> Option<SignatureCheck<'_>> {
-        self.header.offline_check(self.destination.signing_key(), &self.bytes)
+        &self.content.leases
     }
 }
 

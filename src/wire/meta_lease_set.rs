@@ -4,23 +4,16 @@
 //! of each entry, revocations it did not expect), so nothing may be decided by those. Spec: common structures,
 //! MetaLeaseSet.
 
-use std::sync::Arc;
-
 use crate::base::id::RecordKey;
 use crate::base::limits::LEASE_SET_MAX;
 use crate::base::time::UnixTime;
-use crate::crypto::signature::SignatureCheck;
 use crate::wire::Malformed;
 use crate::wire::identity::Destination;
-use crate::wire::lease_set::at_most;
-use crate::wire::lease_set::header::{FLAG_UNPUBLISHED, Header, HeaderDraft};
+use crate::wire::lease_set::header::{Header, HeaderDraft};
+use crate::wire::lease_set::{LeaseSetKind, Owner, SignedLeaseSet, at_most};
 use crate::wire::mapping::Mapping;
-use crate::wire::offline_signature::OfflineSignature;
 use crate::wire::reader::Reader;
-use crate::wire::unverified::{Signed, Unverified};
-
-/// Type of the record in the netdb, and the byte that is signed in front of it.
-const STORE_TYPE: u8 = 7;
+use crate::wire::unverified::Unverified;
 
 /// What an entry of a meta lease set leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,13 +79,13 @@ impl MetaLease {
     }
 }
 
-/// The lease sets of a destination, verified. It does not change; share it in an [`Arc`].
+/// The lease sets of a destination.
+pub type MetaLeaseSet = SignedLeaseSet<MetaLeaseSetContent>;
+
+/// What a [`MetaLeaseSet`] has inside.
 #[derive(Clone, Debug)]
-pub struct MetaLeaseSet {
-    bytes: Arc<[u8]>,
-    signed: usize,
+pub struct MetaLeaseSetContent {
     destination: Destination,
-    header: Header,
     options: Mapping,
     leases: Box<[MetaLease]>,
     revocations: Box<[RecordKey]>,
@@ -108,8 +101,8 @@ impl MetaLeaseSet {
         at_most("lease set", LEASE_SET_MAX, bytes.len())?;
         let mut reader = Reader::new(bytes);
         let destination = Destination::parse(&mut reader)?;
-        let owner = destination.signing_key().kind();
-        let header = Header::parse(&mut reader, owner)?;
+        let owner = Owner::of(&destination);
+        let header = Header::parse(&mut reader, owner.signing.kind())?;
         let options = Mapping::parse(&mut reader)?;
         let count = reader.u8("meta lease count")?;
         if count == 0 {
@@ -119,87 +112,32 @@ impl MetaLeaseSet {
         let count = usize::from(reader.u8("revocation count")?);
         let (revoked, _) = reader.take(count * 32, "revocations")?.as_chunks::<32>();
         let revocations = revoked.iter().copied().map(RecordKey).collect();
-        let signed = header.read_signature(&mut reader, owner)?;
-        reader.finish()?;
-        let bytes = Arc::from(bytes);
-        let set = Self { bytes, signed, destination, header, options, leases, revocations };
-        Ok(Unverified::new(set))
-    }
-
-    /// The key that it stands under in the netdb.
-    #[must_use]
-    pub fn key(&self) -> RecordKey {
-        self.destination.hash()
+        let content = MetaLeaseSetContent { destination, options, leases, revocations };
+        Self::finish(LeaseSetKind::MetaLeaseSet, owner, header, reader, content)
     }
 
     /// Whose it is.
     #[must_use]
     pub fn destination(&self) -> &Destination {
-        &self.destination
-    }
-
-    /// When it was signed, in whole seconds.
-    #[must_use]
-    pub fn published(&self) -> UnixTime {
-        self.header.published
-    }
-
-    /// When it loses its meaning: at most 65,535 s after it was signed.
-    #[must_use]
-    pub fn expires(&self) -> UnixTime {
-        self.header.expires
-    }
-
-    /// Whether it is meant for those it is sent to only, and not for a floodfill to give out.
-    #[must_use]
-    pub fn is_unpublished(&self) -> bool {
-        self.header.flags & FLAG_UNPUBLISHED != 0
-    }
-
-    /// All flags, those without a meaning that we know included.
-    #[must_use]
-    pub fn flags(&self) -> u16 {
-        self.header.flags
-    }
-
-    /// The transient key that signed it; `None` when the destination signed it itself.
-    #[must_use]
-    pub fn offline_signature(&self) -> Option<&OfflineSignature> {
-        self.header.offline.as_ref()
+        &self.content.destination
     }
 
     /// Its options.
     #[must_use]
     pub fn options(&self) -> &Mapping {
-        &self.options
+        &self.content.options
     }
 
     /// Its entries, at least one.
     #[must_use]
     pub fn leases(&self) -> &[MetaLease] {
-        &self.leases
+        &self.content.leases
     }
 
     /// Keys of lease sets that must not be used any more.
     #[must_use]
     pub fn revocations(&self) -> &[RecordKey] {
-        &self.revocations
-    }
-
-    /// The meta lease set as it came, to be stored and passed on.
-    #[must_use]
-    pub fn bytes(&self) -> &Arc<[u8]> {
-        &self.bytes
-    }
-}
-
-impl Signed for MetaLeaseSet {
-    fn check(&self) -> SignatureCheck<'_> {
-        self.header.check(self.destination.signing_key(), &[STORE_TYPE], &self.bytes, self.signed)
-    }
-
-    fn delegation_check(&self) -> Option<SignatureCheck<'_>> {
-        self.header.offline_check(self.destination.signing_key(), &self.bytes)
+        &self.content.revocations
     }
 }
 
@@ -214,7 +152,7 @@ pub struct MetaLeaseSetDraft {
     pub expires_after_s: u16,
     /// Flags; that of a transient key is set by `offline`.
     pub flags: u16,
-    /// What [`OfflineSignature::write`] gave, if a transient key signs.
+    /// What [`OfflineSignature::write`](crate::wire::offline_signature::OfflineSignature::write) gave, if a transient key signs.
     pub offline: Option<Vec<u8>>,
     /// Its options.
     pub options: Mapping,
@@ -234,7 +172,7 @@ impl MetaLeaseSetDraft {
         self,
         sign: impl FnOnce(&[u8]) -> Vec<u8>,
     ) -> Result<Unverified<MetaLeaseSet>, Malformed> {
-        let mut signed = vec![STORE_TYPE];
+        let mut signed = vec![LeaseSetKind::MetaLeaseSet.code()];
         signed.extend_from_slice(self.destination.bytes());
         HeaderDraft {
             published: self.published,
@@ -264,6 +202,8 @@ mod tests {
     use crate::crypto::secret::Ed25519Seed;
     use crate::crypto::signature::Signer;
     use crate::wire::identity::DestinationKeys;
+    use crate::wire::lease_set::header::FLAG_UNPUBLISHED;
+    use crate::wire::offline_signature::OfflineSignature;
     use crate::wire::testing::assert_survives_changes;
     use crate::wire::unverified::SignatureRefused;
 

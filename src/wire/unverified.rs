@@ -42,6 +42,11 @@ impl<T: Signed> Unverified<T> {
         Self(record)
     }
 
+    /// The same record in another form, whose signatures are the same.
+    pub(super) fn map<U: Signed>(self, form: impl FnOnce(T) -> U) -> Unverified<U> {
+        Unverified(form(self.0))
+    }
+
     /// The record, of which we know because we have just signed it.
     pub(super) fn of_our_own(self) -> T {
         self.0

@@ -8,6 +8,7 @@ use crate::crypto::secret::{AeadKey, Ed25519Seed};
 use crate::crypto::signature::Signer;
 use crate::wire::base64;
 use crate::wire::lease_set::LeaseSet2;
+use crate::wire::offline_signature::OfflineSignature;
 use crate::wire::testing::assert_survives_changes;
 use crate::wire::unverified::SignatureRefused;
 

@@ -7,13 +7,14 @@ use flate2::{Compression, Decompress, FlushDecompress, GzBuilder, Status};
 use crate::base::frame::Frame;
 use crate::base::id::{RecordKey, RouterHash, TunnelId};
 use crate::wire::Malformed;
+use crate::wire::lease_set::LeaseSetKind;
 use crate::wire::reader::Reader;
 
 const ROUTER_INFO: u8 = 0;
-const LEASE_SET: u8 = 1;
-const LEASE_SET_2: u8 = 3;
-const ENCRYPTED_LEASE_SET: u8 = 5;
-const META_LEASE_SET: u8 = 7;
+const LEASE_SET: u8 = LeaseSetKind::LeaseSet.code();
+const LEASE_SET_2: u8 = LeaseSetKind::LeaseSet2.code();
+const ENCRYPTED_LEASE_SET: u8 = LeaseSetKind::EncryptedLeaseSet.code();
+const META_LEASE_SET: u8 = LeaseSetKind::MetaLeaseSet.code();
 const KIND_MASK: u8 = 0x0f;
 
 const WINDOW_BITS: u8 = 15;
@@ -48,7 +49,18 @@ pub enum StoreData<'a> {
     MetaLeaseSet(&'a [u8]),
 }
 
-impl StoreData<'_> {
+impl<'a> StoreData<'a> {
+    /// A lease set of this type.
+    #[must_use]
+    pub fn lease_set(kind: LeaseSetKind, bytes: &'a [u8]) -> Self {
+        match kind {
+            LeaseSetKind::LeaseSet => Self::LeaseSet(bytes),
+            LeaseSetKind::LeaseSet2 => Self::LeaseSet2(bytes),
+            LeaseSetKind::EncryptedLeaseSet => Self::EncryptedLeaseSet(bytes),
+            LeaseSetKind::MetaLeaseSet => Self::MetaLeaseSet(bytes),
+        }
+    }
+
     /// The type in the message, which is also what the signatures of types 3, 5 and 7 start from.
     #[must_use]
     pub fn code(&self) -> u8 {
@@ -218,6 +230,16 @@ mod tests {
         let store = DatabaseStore { reply: Some(tunnelled), ..direct };
         assert_eq!(store.write()[37..41], [0, 0, 0, 5]);
         assert_eq!(DatabaseStore::parse(&store.write()), Ok(store));
+    }
+
+    #[test]
+    fn lease_sets_stand_under_the_codes_of_their_types() {
+        for (kind, code) in LeaseSetKind::ALL.into_iter().zip([1, 3, 5, 7]) {
+            let data = StoreData::lease_set(kind, &[7, 8]);
+            let store = DatabaseStore { key: RecordKey([1; 32]), reply: None, data };
+            assert_eq!((store.write()[32], data.code()), (code, code));
+            assert_eq!(DatabaseStore::parse(&store.write()), Ok(store));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::crypto::x25519::X25519Public;
 use crate::wire::Malformed;
 use crate::wire::identity::{Destination, EncryptionType};
 use crate::wire::lease_set::header::HeaderDraft;
-use crate::wire::lease_set::{Lease2, LeaseSet2, STORE_TYPE};
+use crate::wire::lease_set::{Lease2, LeaseSet2, LeaseSetKind};
 use crate::wire::mapping::Mapping;
 use crate::wire::offline_signature::OfflineSignature;
 use crate::wire::unverified::Unverified;
@@ -59,7 +59,7 @@ impl LeaseSet2Draft {
     }
 
     fn finish(self, signer: &Signer, offline: Option<&[u8]>) -> Result<LeaseSet2, Malformed> {
-        let mut signed = vec![STORE_TYPE];
+        let mut signed = vec![LeaseSetKind::LeaseSet2.code()];
         self.write(offline, &mut signed);
         let signature = signer.sign(&signed);
         signed.extend_from_slice(&signature);

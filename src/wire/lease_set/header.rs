@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use crate::base::time::UnixTime;
-use crate::crypto::signature::{SignatureCheck, SignatureType, SigningPublicKey};
+use crate::crypto::signature::SignatureType;
 use crate::wire::Malformed;
-use crate::wire::offline_signature::{OfflineSignature, signature_size};
+use crate::wire::offline_signature::OfflineSignature;
 use crate::wire::reader::Reader;
 
 /// Flag: a transient key signs.
@@ -37,40 +37,6 @@ impl Header {
             _ => Some(OfflineSignature::parse(reader, owner)?),
         };
         Ok(Self { published, expires: published + life, flags, offline })
-    }
-
-    /// Reads the signature at the end of the record, and tells where it starts.
-    pub fn read_signature(
-        &self,
-        reader: &mut Reader<'_>,
-        owner: SignatureType,
-    ) -> Result<usize, Malformed> {
-        let signed = reader.position();
-        let kind = self.offline.as_ref().map_or(owner, |by| by.key().kind());
-        reader.take(signature_size(kind)?, "lease set signature")?;
-        Ok(signed)
-    }
-
-    /// The signature at the end of `record`, by `owner` or the transient key.
-    pub fn check<'a>(
-        &'a self,
-        owner: &'a SigningPublicKey,
-        prefix: &'a [u8],
-        record: &'a [u8],
-        signed: usize,
-    ) -> SignatureCheck<'a> {
-        let (message, signature) = record.split_at_checked(signed).unwrap_or((record, &[]));
-        let key = self.offline.as_ref().map_or(owner, OfflineSignature::key);
-        SignatureCheck { key, prefix, message, signature }
-    }
-
-    /// The owner's signature of the transient key, if that signs.
-    pub fn offline_check<'a>(
-        &'a self,
-        owner: &'a SigningPublicKey,
-        record: &'a [u8],
-    ) -> Option<SignatureCheck<'a>> {
-        self.offline.as_ref().map(|by| by.check(owner, record))
     }
 }
 

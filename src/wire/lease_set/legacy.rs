@@ -1,21 +1,23 @@
 //! The lease set before LeaseSet2, which destinations with ElGamal keys still publish.
 //!
-//! It has no date of its own: the earliest end of its leases says which of two is newer. Its signature starts from
-//! nothing. Spec: common structures, LeaseSet and Lease.
+//! It has no date of its own: the earliest end of its leases says which of two is newer. Nothing is signed in front
+//! of it. Spec: common structures, LeaseSet and Lease.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::time::Duration;
 
-use crate::base::id::{RecordKey, RouterHash, TunnelId};
+use crate::base::id::{RouterHash, TunnelId};
 use crate::base::limits::LEASE_SET_MAX;
 use crate::base::time::UnixTime;
-use crate::crypto::signature::SignatureCheck;
 use crate::wire::Malformed;
 use crate::wire::identity::Destination;
-use crate::wire::lease_set::{LEASES_MAX, at_most};
-use crate::wire::offline_signature::signature_size;
+use crate::wire::lease_set::header::Header;
+use crate::wire::lease_set::{LEASES_MAX, LeaseSetKind, Owner, SignedLeaseSet, at_most};
 use crate::wire::reader::Reader;
-use crate::wire::unverified::{Signed, Unverified};
+use crate::wire::unverified::Unverified;
+
+/// How long a tunnel serves as a lease from the moment it is built, as all routers count it.
+pub const LEASE_LIFE: Duration = Duration::from_secs(600);
 
 const ELGAMAL_KEY_SIZE: usize = 256;
 
@@ -45,11 +47,12 @@ impl Lease {
     }
 }
 
-/// The tunnels to a destination in the old form, verified. It does not change; share it in an [`Arc`].
+/// The tunnels to a destination in the old form.
+pub type LeaseSet = SignedLeaseSet<LeaseSetContent>;
+
+/// What a [`LeaseSet`] has inside.
 #[derive(Clone, Debug)]
-pub struct LeaseSet {
-    bytes: Arc<[u8]>,
-    signed: usize,
+pub struct LeaseSetContent {
     destination: Destination,
     encryption: Range<usize>,
     revocation: Range<usize>,
@@ -73,73 +76,43 @@ impl LeaseSet {
         let revocation = encryption.end..reader.position();
         let count = usize::from(reader.u8("lease count")?);
         at_most("lease count", LEASES_MAX, count)?;
-        let leases = (0..count).map(|_| Lease::parse(&mut reader)).collect::<Result<_, _>>()?;
-        let signed = reader.position();
-        reader.take(signature_size(destination.signing_key().kind())?, "lease set signature")?;
-        reader.finish()?;
-        let bytes = Arc::from(bytes);
-        Ok(Unverified::new(Self { bytes, signed, destination, encryption, revocation, leases }))
-    }
-
-    /// The key that it stands under in the netdb.
-    #[must_use]
-    pub fn key(&self) -> RecordKey {
-        self.destination.hash()
+        let leases = (0..count).map(|_| Lease::parse(&mut reader));
+        let leases = leases.collect::<Result<Box<[Lease]>, _>>()?;
+        let (owner, header) = (Owner::of(&destination), dates(&leases));
+        let content = LeaseSetContent { destination, encryption, revocation, leases };
+        Self::finish(LeaseSetKind::LeaseSet, owner, header, reader, content)
     }
 
     /// Whose it is.
     #[must_use]
     pub fn destination(&self) -> &Destination {
-        &self.destination
+        &self.content.destination
     }
 
     /// The ElGamal key that messages are encrypted to: 256 bytes.
     #[must_use]
     pub fn encryption_key(&self) -> &[u8] {
-        self.bytes.get(self.encryption.clone()).unwrap_or(&[])
+        self.bytes().get(self.content.encryption.clone()).unwrap_or(&[])
     }
 
     /// A signing key of the destination's type that was meant to revoke the lease set, which nobody does.
     #[must_use]
     pub fn revocation_key(&self) -> &[u8] {
-        self.bytes.get(self.revocation.clone()).unwrap_or(&[])
+        self.bytes().get(self.content.revocation.clone()).unwrap_or(&[])
     }
 
     /// The tunnels, at most [`LEASES_MAX`].
     #[must_use]
     pub fn leases(&self) -> &[Lease] {
-        &self.leases
-    }
-
-    /// The earliest end of its leases, by which the newer of two is told; `None` without leases.
-    #[must_use]
-    pub fn version(&self) -> Option<UnixTime> {
-        self.leases.iter().map(|lease| lease.expires).min()
-    }
-
-    /// When its last tunnel ends; `None` without leases.
-    #[must_use]
-    pub fn expires(&self) -> Option<UnixTime> {
-        self.leases.iter().map(|lease| lease.expires).max()
-    }
-
-    /// The lease set as it came, to be stored and passed on.
-    #[must_use]
-    pub fn bytes(&self) -> &Arc<[u8]> {
-        &self.bytes
+        &self.content.leases
     }
 }
 
-impl Signed for LeaseSet {
-    fn check(&self) -> SignatureCheck<'_> {
-        let (message, signature) =
-            self.bytes.split_at_checked(self.signed).unwrap_or((&self.bytes, &[]));
-        SignatureCheck { key: self.destination.signing_key(), prefix: &[], message, signature }
-    }
-
-    fn delegation_check(&self) -> Option<SignatureCheck<'_>> {
-        None
-    }
+/// The dates that the leases imply.
+fn dates(leases: &[Lease]) -> Header {
+    let ends = || leases.iter().map(|lease| lease.expires);
+    let (first, last) = (ends().min().unwrap_or_default(), ends().max().unwrap_or_default());
+    Header { published: first - LEASE_LIFE, expires: last, flags: 0, offline: None }
 }
 
 /// A lease set in the old form, to be signed.
@@ -232,8 +205,8 @@ mod tests {
         assert_eq!(set.encryption_key(), [3; 256]);
         assert_eq!(set.revocation_key(), [4; 32]);
         assert_eq!(set.leases(), draft().leases);
-        assert_eq!(set.version(), Some(UnixTime(1_700_000_000_001)));
-        assert_eq!(set.expires(), Some(UnixTime(1_700_000_000_002)));
+        assert_eq!(set.published(), UnixTime(1_700_000_000_001) - LEASE_LIFE);
+        assert_eq!(set.expires(), UnixTime(1_700_000_000_002));
     }
 
     macro_rules! sample {
@@ -259,8 +232,8 @@ mod tests {
                 assert_eq!(lease.tunnel.number(), 999 + u32::from(number));
             }
             assert_eq!(set.leases().len(), 3);
-            let span = set.expires().unwrap().since(set.version().unwrap());
-            assert_eq!(span.as_secs(), 2);
+            let span = set.expires().since(set.published());
+            assert_eq!(span, LEASE_LIFE + Duration::from_secs(2));
             assert_eq!(&**set.bytes(), bytes);
             assert_ne!(unverified.verify().err(), Some(SignatureRefused::Invalid), "{kind:?}");
         }
@@ -273,7 +246,8 @@ mod tests {
         let unverified = LeaseSet::parse(&bytes).unwrap();
         let set = unverified.peek();
         assert_eq!(set.destination().signing_key().kind(), SignatureType::DsaSha1);
-        assert_eq!((set.revocation_key(), set.version()), (&[3; 128][..], None));
+        assert_eq!(set.revocation_key(), [3; 128]);
+        assert_eq!((set.published(), set.expires()), (UnixTime(0), UnixTime(0)));
         assert_eq!(unverified.check().signature, [4; 40]);
     }
 

@@ -62,7 +62,7 @@ fn signed_offline() -> LeaseSet2 {
 /// A lease set of the destination with this between its flags and its signature.
 fn with_body(flags: u16, body: &[u8]) -> Vec<u8> {
     let keys = keys();
-    let mut bytes = vec![STORE_TYPE];
+    let mut bytes = vec![LeaseSetKind::LeaseSet2.code()];
     bytes.extend_from_slice(keys.destination.bytes());
     bytes.extend_from_slice(&PUBLISHED.seconds_up().to_be_bytes());
     bytes.extend_from_slice(&660u16.to_be_bytes());
