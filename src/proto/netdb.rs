@@ -12,20 +12,23 @@ pub mod publication;
 pub mod routing_key;
 pub mod store;
 
-/// Records for the tests of this room.
+/// Records for tests.
 #[cfg(test)]
-mod testing {
+pub(crate) mod testing {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
-    use crate::base::id::{RouterHash, TunnelId};
+    use crate::base::id::{RecordKey, RouterHash, TunnelId};
     use crate::base::time::UnixTime;
     use crate::crypto::secret::Ed25519Seed;
-    use crate::crypto::signature::Signer;
+    use crate::crypto::signature::{SignatureType, Signer, SigningPublicKey};
     use crate::crypto::x25519::X25519Public;
+    use crate::wire::encrypted_lease_set::EncryptedLeaseSetDraft;
     use crate::wire::identity::{Destination, RouterIdentity};
-    use crate::wire::lease_set::{Lease2, LeaseSet2, LeaseSet2Draft};
+    use crate::wire::lease_set::legacy::{LEASE_LIFE, Lease, LeaseSetDraft};
+    use crate::wire::lease_set::{AnyLeaseSet, Lease2, LeaseSet2Draft, LeaseSetKind};
     use crate::wire::mapping::Mapping;
+    use crate::wire::meta_lease_set::{MetaLease, MetaLeaseSetDraft};
     use crate::wire::reader::Reader;
     use crate::wire::router_address::RouterAddress;
     use crate::wire::router_info::{RouterInfo, RouterInfoDraft};
@@ -75,22 +78,73 @@ mod testing {
         Arc::new(draft.sign(&signer(seed)).unwrap())
     }
 
-    /// A lease set that lives for `seconds`.
-    pub fn lease_set(seed: u8, published: UnixTime, seconds: u16) -> Arc<LeaseSet2> {
+    /// A LeaseSet2 that lives for `seconds`.
+    pub fn lease_set(seed: u8, published: UnixTime, seconds: u16) -> Arc<AnyLeaseSet> {
+        lease_set_of(LeaseSetKind::LeaseSet2, seed, published, seconds)
+    }
+
+    /// A lease set of this type that lives for `seconds`; of the first type for [`LEASE_LIFE`] or more.
+    pub fn lease_set_of(
+        kind: LeaseSetKind,
+        seed: u8,
+        published: UnixTime,
+        seconds: u16,
+    ) -> Arc<AnyLeaseSet> {
         let identity = identity(seed);
         let destination = Destination::parse(&mut Reader::new(identity.bytes())).unwrap();
-        let lease = Lease2 {
-            gateway: RouterHash([3; 32]),
-            tunnel: TunnelId::new(4).unwrap(),
-            expires: UnixTime(published.0 + 1000 * u64::from(seconds)),
+        let sign = |message: &[u8]| signer(seed).sign(message).to_vec();
+        let expires = UnixTime(published.0 + 1000 * u64::from(seconds));
+        let (gateway, tunnel) = (RouterHash([3; 32]), TunnelId::new(4).unwrap());
+        let set = match kind {
+            LeaseSetKind::LeaseSet => {
+                let leases = [published + LEASE_LIFE, expires]
+                    .map(|expires| Lease { gateway, tunnel, expires })
+                    .to_vec();
+                let draft = LeaseSetDraft {
+                    destination,
+                    encryption: [8; 256],
+                    revocation: vec![9; 32],
+                    leases,
+                };
+                draft.sign(sign).unwrap().verify().unwrap().without_content()
+            }
+            LeaseSetKind::LeaseSet2 => {
+                let draft = LeaseSet2Draft {
+                    destination,
+                    published,
+                    expires_after_s: seconds,
+                    encryption: X25519Public([8; 32]),
+                    leases: vec![Lease2 { gateway, tunnel, expires }],
+                };
+                draft.sign(&signer(seed)).unwrap().without_content()
+            }
+            LeaseSetKind::EncryptedLeaseSet => {
+                let key = signer(seed).public_key();
+                let draft = EncryptedLeaseSetDraft {
+                    blinded: SigningPublicKey::new(SignatureType::RedDsa, key.bytes()).unwrap(),
+                    published,
+                    expires_after_s: seconds,
+                    flags: 0,
+                    offline: None,
+                    ciphertext: vec![7; 100],
+                };
+                draft.sign(sign).unwrap().verify().unwrap().without_content()
+            }
+            LeaseSetKind::MetaLeaseSet => {
+                let key = RecordKey([7; 32]);
+                let draft = MetaLeaseSetDraft {
+                    destination,
+                    published,
+                    expires_after_s: seconds,
+                    flags: 0,
+                    offline: None,
+                    options: Mapping::new(),
+                    leases: vec![MetaLease { key, flags: 3, cost: 1, expires }],
+                    revocations: Vec::new(),
+                };
+                draft.sign(sign).unwrap().verify().unwrap().without_content()
+            }
         };
-        let draft = LeaseSet2Draft {
-            destination,
-            published,
-            expires_after_s: seconds,
-            encryption: X25519Public([8; 32]),
-            leases: vec![lease],
-        };
-        Arc::new(draft.sign(&signer(seed)).unwrap())
+        Arc::new(set)
     }
 }

@@ -1,11 +1,14 @@
 //! NTCP2, the TCP transport: a handshake in either role, then a session of sealed frames.
 //!
 //! [`Handshake`] takes bytes in any split and gives the messages to send; when it is done it yields an
-//! [`Established`] with the [`Session`], which does the same for I2NP messages. Neither knows of sockets.
+//! [`Established`] with the [`Session`], which does the same for I2NP messages. Neither knows of sockets. The responder
+//! stops where it needs public-key work, which its owner does for many together ([`Handshake::work`]); the initiator,
+//! whose number we decide ourselves, does its own.
 //!
 //! Spec: NTCP2. Alice is who connects, Bob who is connected to; messages 1, 2 and 3 are SessionRequest,
 //! SessionCreated and SessionConfirmed.
 
+mod admission;
 mod error;
 mod framing;
 mod handshake;
@@ -13,17 +16,20 @@ mod initiator;
 mod replay;
 mod responder;
 mod session;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
+pub use admission::{Admission, AdmissionRefused};
 pub use error::{
     ClockSkew, ConfirmedError, CreatedError, DialError, HandshakeError, OnFailure, RequestError,
     SessionError,
 };
-pub use handshake::{Established, HANDSHAKE_TIME_MAX, Handshake};
-pub use replay::ReplayFilter;
+pub use handshake::{Established, HANDSHAKE_JITTER_MAX, HANDSHAKE_TIME_MAX, Handshake};
+pub use replay::{ReplayFilter, RequestMark};
 pub use session::{Direction, Event, Session};
+pub use work::{Work, WorkResult};
 
 use crate::base::id::RouterHash;
 use crate::crypto::secret::X25519Secret;

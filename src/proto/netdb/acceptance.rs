@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::base::id::{RecordKey, RouterHash};
 use crate::base::time::UnixTime;
-use crate::wire::lease_set::LeaseSet2;
+use crate::crypto::signature::SignatureType;
+use crate::wire::lease_set::{AnyLeaseSet, LeaseSetKind};
 use crate::wire::router_info::RouterInfo;
 use crate::wire::unverified::Unverified;
 
@@ -18,7 +19,7 @@ pub const ROUTER_AGE_MAX_FEW: Duration = Duration::from_secs(27 * 3600);
 pub const ROUTER_AGE_MAX: Duration = Duration::from_secs(3600);
 /// Up to this many known routers count as few: old ones are better than none.
 pub const KNOWN_ROUTERS_FEW: usize = 90;
-/// How far ahead a lease set may expire.
+/// How far ahead a lease set may expire. Meta lease sets may as far as they can say, for 18 hours.
 pub const LEASE_SET_AHEAD_MAX: Duration = Duration::from_secs(16 * 60);
 
 const _: () = assert!(ROUTER_AGE_MAX.as_secs() < ROUTER_AGE_MAX_FEW.as_secs());
@@ -98,6 +99,12 @@ pub enum Rejection {
         /// How far ahead.
         ahead: Duration,
     },
+    /// It is an encrypted lease set under a key that nobody can have blinded.
+    #[error("blinded key of type {found}, not RedDSA")]
+    BlindedKeyType {
+        /// The code of its type.
+        found: u16,
+    },
     /// It is a lease set that its owner does not want in the netdb.
     #[error("flagged as not to be published")]
     Unpublished,
@@ -146,6 +153,7 @@ impl Rejection {
             Self::Expired { .. } => "expired",
             Self::KeyExpired { .. } => "key_expired",
             Self::FarExpiry { .. } => "far_expiry",
+            Self::BlindedKeyType { .. } => "blinded_key_type",
             Self::Unpublished => "unpublished",
             Self::NoNetwork => "no_network",
             Self::OtherNetwork { .. } => "other_network",
@@ -195,13 +203,13 @@ pub fn check_router_info(
     Ok(())
 }
 
-/// Checks a lease set that came under `key`; `held` is the date of the record that we have under that key.
+/// Checks a lease set of any type that came under `key`; `held` is the date of the record that we have under that key.
 ///
 /// # Errors
 /// The first [`Rejection`] that holds.
 pub fn check_lease_set(
     key: &RecordKey,
-    lease_set: &Unverified<LeaseSet2>,
+    lease_set: &Unverified<AnyLeaseSet>,
     origin: Origin,
     held: Option<UnixTime>,
     conditions: &Conditions<'_>,
@@ -220,6 +228,10 @@ pub fn check_lease_set(
     if key.as_router() == *conditions.our {
         return Err(Rejection::Own);
     }
+    let owner = lease_set.owner_key().kind();
+    if lease_set.kind() == LeaseSetKind::EncryptedLeaseSet && owner != SignatureType::RedDsa {
+        return Err(Rejection::BlindedKeyType { found: owner.code() });
+    }
     if lease_set.is_unpublished() {
         return Err(Rejection::Unpublished);
     }
@@ -234,8 +246,13 @@ pub fn check_lease_set(
         return Err(Rejection::KeyExpired { ago: conditions.now.since(key_expires) });
     }
     let ahead = expires.since(conditions.now);
-    if ahead > LEASE_SET_AHEAD_MAX {
-        return Err(Rejection::FarExpiry { ahead });
+    match lease_set.kind() {
+        LeaseSetKind::LeaseSet | LeaseSetKind::LeaseSet2 | LeaseSetKind::EncryptedLeaseSet => {
+            if ahead > LEASE_SET_AHEAD_MAX {
+                return Err(Rejection::FarExpiry { ahead });
+            }
+        }
+        LeaseSetKind::MetaLeaseSet => {}
     }
     check_newer(lease_set.published(), held)
 }
@@ -254,7 +271,9 @@ fn check_newer(published: UnixTime, held: Option<UnixTime>) -> Result<(), Reject
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NOON, ROUTER, hash, lease_set, router_info, router_info_at};
+    use super::super::testing::{
+        NOON, ROUTER, hash, lease_set, lease_set_of, router_info, router_info_at,
+    };
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -339,60 +358,97 @@ mod tests {
         assert_eq!(mute, Err(Rejection::NoAddress));
     }
 
+    fn check_dates(kind: LeaseSetKind, published: UnixTime, seconds: u16) -> Result<(), Rejection> {
+        let lease_set = lease_set_of(kind, 1, published, seconds);
+        let parsed = AnyLeaseSet::parse(kind, lease_set.bytes()).unwrap();
+        check_lease_set(&lease_set.key(), &parsed, Origin::Session, None, &conditions(10))
+    }
+
     #[test]
     fn dates_of_lease_sets() {
         let second = Duration::from_secs(1);
+        let far = Err(Rejection::FarExpiry { ahead: 16 * MINUTE + second });
         let table = [
             (NOON, 600, Ok(())),
             (NOON - 9 * MINUTE, 600, Ok(())),
             (NOON - 10 * MINUTE, 600, Err(Rejection::Expired { ago: Duration::ZERO })),
             (NOON - 11 * MINUTE, 600, Err(Rejection::Expired { ago: MINUTE })),
             (NOON, 960, Ok(())),
-            (NOON, 961, Err(Rejection::FarExpiry { ahead: 16 * MINUTE + second })),
+            (NOON, 961, far),
             (NOON + 2 * MINUTE, 600, Ok(())),
             (NOON + 3 * MINUTE, 600, Err(Rejection::Future { ahead: 3 * MINUTE })),
         ];
-        for (published, seconds, expected) in table {
-            let lease_set = lease_set(1, published, seconds);
-            let parsed = LeaseSet2::parse(lease_set.bytes()).unwrap();
-            let key = lease_set.key();
-            let found = check_lease_set(&key, &parsed, Origin::Session, None, &conditions(10));
-            assert_eq!(found, expected, "{published:?} {seconds}");
+        for kind in LeaseSetKind::ALL {
+            for (published, seconds, expected) in table {
+                let may_last = kind == LeaseSetKind::MetaLeaseSet && expected == far;
+                let expected = if may_last { Ok(()) } else { expected };
+                let found = check_dates(kind, published, seconds);
+                assert_eq!(found, expected, "{kind:?} {published:?} {seconds}");
+            }
         }
+        let meta = LeaseSetKind::MetaLeaseSet;
+        assert_eq!(check_dates(meta, NOON + 2 * MINUTE, u16::MAX), Ok(()));
+        assert_eq!(check_dates(meta, NOON - 18 * 60 * MINUTE, u16::MAX), Ok(()));
+    }
+
+    #[test]
+    fn a_lease_set_without_leases_has_expired() {
+        let set = lease_set_of(LeaseSetKind::LeaseSet, 1, NOON, 600);
+        let mut bytes = set.bytes().to_vec();
+        // Destination, encryption key, revocation key, then the count; leases of 44 bytes.
+        bytes[391 + 256 + 32] = 0;
+        bytes.drain(391 + 256 + 33..bytes.len() - 64);
+        let parsed = AnyLeaseSet::parse(LeaseSetKind::LeaseSet, &bytes).unwrap();
+        let found = check_lease_set(&set.key(), &parsed, Origin::Session, None, &conditions(10));
+        assert_eq!(found, Err(Rejection::Expired { ago: NOON.since(UnixTime(0)) }));
     }
 
     #[test]
     fn whose_lease_sets_and_how_they_came() {
-        let made = lease_set(1, NOON, 600);
-        let parsed = LeaseSet2::parse(made.bytes()).unwrap();
-        let check = |key: &RecordKey, origin, held, conditions: &Conditions<'_>| {
-            check_lease_set(key, &parsed, origin, held, conditions)
-        };
-        let key = made.key();
-        let usual = conditions(10);
-        assert_eq!(check(&key, Origin::Garlic, None, &usual), Ok(()));
-        assert_eq!(check(&key, Origin::OwnTunnel, None, &usual), Err(Rejection::Indirect));
-        let foreign = check(&RecordKey([1; 32]), Origin::Session, None, &usual);
-        assert_eq!(foreign, Err(Rejection::ForeignKey));
-        let held = Some(NOON);
-        let same = check(&key, Origin::Session, held, &usual);
-        assert_eq!(same, Err(Rejection::NotNewer { published: NOON, held: NOON }));
-        assert_eq!(check(&key, Origin::Session, Some(NOON - MINUTE), &usual), Ok(()));
-        let no_floodfill = Conditions { floodfill: false, ..usual };
-        let refused = check(&key, Origin::Session, None, &no_floodfill);
-        assert_eq!(refused, Err(Rejection::NotFloodfill));
-        let our = key.as_router();
-        let own = check(&key, Origin::Session, None, &Conditions { our: &our, ..usual });
-        assert_eq!(own, Err(Rejection::Own));
+        for kind in LeaseSetKind::ALL {
+            let made = lease_set_of(kind, 1, NOON, 600);
+            let parsed = AnyLeaseSet::parse(kind, made.bytes()).unwrap();
+            let check = |key: &RecordKey, origin, held, conditions: &Conditions<'_>| {
+                check_lease_set(key, &parsed, origin, held, conditions)
+            };
+            let key = made.key();
+            let usual = conditions(10);
+            assert_eq!(check(&key, Origin::Garlic, None, &usual), Ok(()));
+            assert_eq!(check(&key, Origin::OwnTunnel, None, &usual), Err(Rejection::Indirect));
+            let foreign = check(&RecordKey([1; 32]), Origin::Session, None, &usual);
+            assert_eq!(foreign, Err(Rejection::ForeignKey));
+            let held = Some(NOON);
+            let same = check(&key, Origin::Session, held, &usual);
+            assert_eq!(same, Err(Rejection::NotNewer { published: NOON, held: NOON }));
+            assert_eq!(check(&key, Origin::Session, Some(NOON - MINUTE), &usual), Ok(()));
+            let no_floodfill = Conditions { floodfill: false, ..usual };
+            let refused = check(&key, Origin::Session, None, &no_floodfill);
+            assert_eq!(refused, Err(Rejection::NotFloodfill));
+            let our = key.as_router();
+            let own = check(&key, Origin::Session, None, &Conditions { our: &our, ..usual });
+            assert_eq!(own, Err(Rejection::Own));
+        }
+    }
+
+    #[test]
+    fn only_blinded_keys_encrypt() {
+        let kind = LeaseSetKind::EncryptedLeaseSet;
+        let mut bytes = lease_set_of(kind, 1, NOON, 600).bytes().to_vec();
+        // The type of the key stands in front: Ed25519.
+        bytes[1] = 7;
+        let parsed = AnyLeaseSet::parse(kind, &bytes).unwrap();
+        let key = parsed.peek().key();
+        let found = check_lease_set(&key, &parsed, Origin::Session, None, &conditions(10));
+        assert_eq!(found, Err(Rejection::BlindedKeyType { found: 7 }));
     }
 
     /// A lease set whose flags are these, with `inserted` behind them. Signatures are not looked at here.
-    fn flagged(flags: u8, inserted: &[u8]) -> Unverified<LeaseSet2> {
+    fn flagged(flags: u8, inserted: &[u8]) -> Unverified<AnyLeaseSet> {
         let mut bytes = lease_set(1, NOON, 600).bytes().to_vec();
         // Flags follow the destination (391), the date (4) and the life (2).
         bytes[391 + 6 + 1] = flags;
         bytes.splice(399..399, inserted.iter().copied());
-        LeaseSet2::parse(&bytes).unwrap()
+        AnyLeaseSet::parse(LeaseSetKind::LeaseSet2, &bytes).unwrap()
     }
 
     #[test]

@@ -133,18 +133,18 @@ pub fn decide(
 }
 
 fn find<'a>(lookup: &DatabaseLookup<'_>, from: &Answerer<'a>, now: UnixTime) -> Option<&'a Record> {
-    let wanted = match lookup.kind {
-        LookupKind::Any => None,
-        LookupKind::RouterInfo => Some(RecordKind::RouterInfo),
-        LookupKind::LeaseSet => Some(RecordKind::LeaseSet),
-        LookupKind::Exploration => return None,
-    };
     let record = if lookup.key == RecordKey::from(*from.our) {
         from.own
     } else {
         from.store.find_published(&lookup.key, now)
     }?;
-    (wanted.is_none() || wanted == Some(record.kind())).then_some(record)
+    let is_wanted = match lookup.kind {
+        LookupKind::Any => true,
+        LookupKind::RouterInfo => record.kind() == RecordKind::RouterInfo,
+        LookupKind::LeaseSet => record.kind() != RecordKind::RouterInfo,
+        LookupKind::Exploration => false,
+    };
+    is_wanted.then_some(record)
 }
 
 /// Where an answer goes.
@@ -241,7 +241,7 @@ impl Flood<'_> {
         let mut targets = closest(self.key, now, self.floodfills, &is_excluded, FLOOD_TARGETS);
         let window = match self.kind {
             RecordKind::RouterInfo => TOMORROW_ROUTER_INFO,
-            RecordKind::LeaseSet => TOMORROW_LEASE_SET,
+            RecordKind::LeaseSet(_) => TOMORROW_LEASE_SET,
         };
         if until_midnight(now) <= window {
             let tomorrow = routing_key(self.key, now + DAY);
@@ -267,8 +267,9 @@ pub fn store_body(record: &Record, reply: Option<StoreReply>) -> Frame {
             let gzip = deflate(info.bytes());
             DatabaseStore { key, reply, data: StoreData::RouterInfo { gzip: &gzip } }.write()
         }
-        Record::LeaseSet2(lease_set) => {
-            DatabaseStore { key, reply, data: StoreData::LeaseSet2(lease_set.bytes()) }.write()
+        Record::LeaseSet(lease_set) => {
+            let data = StoreData::lease_set(lease_set.kind(), lease_set.bytes());
+            DatabaseStore { key, reply, data }.write()
         }
     }
 }
@@ -290,10 +291,13 @@ pub fn delivery_status_body(token: u32, now: UnixTime, rng: &mut ShardRng) -> Fr
 #[cfg(test)]
 mod tests {
     use super::super::store::{KindLimits, Provenance, StoreLimits};
-    use super::super::testing::{FLOODFILL, NOON, ROUTER, hash, lease_set, router_info};
+    use super::super::testing::{
+        FLOODFILL, NOON, ROUTER, hash, lease_set, lease_set_of, router_info,
+    };
     use super::*;
     use crate::wire::i2np::database_lookup::LookupEncryption;
     use crate::wire::i2np::database_store::inflate;
+    use crate::wire::lease_set::LeaseSetKind;
 
     const US: RouterHash = RouterHash([0xEE; 32]);
     const ASKER: RouterHash = RouterHash([0xDD; 32]);
@@ -318,12 +322,16 @@ mod tests {
 
     fn full_store() -> Store {
         let limits = KindLimits { records_max: 10, bytes_max: 1 << 16 };
-        let mut store = Store::new(StoreLimits { routers: limits, lease_sets: limits });
+        let mut store = Store::new(StoreLimits {
+            routers: limits,
+            lease_sets: limits,
+            meta_lease_sets: limits,
+        });
         let records = [
             (Record::RouterInfo(router_info(1, NOON, ROUTER)), Provenance::Published),
-            (Record::LeaseSet2(lease_set(2, NOON, 600)), Provenance::Published),
+            (Record::LeaseSet(lease_set(2, NOON, 600)), Provenance::Published),
             (Record::RouterInfo(router_info(3, NOON, ROUTER)), Provenance::Reply),
-            (Record::LeaseSet2(lease_set(4, NOON, 600)), Provenance::Reply),
+            (Record::LeaseSet(lease_set(4, NOON, 600)), Provenance::Reply),
         ];
         for (record, provenance) in records {
             let _ = store.insert(record, provenance);
@@ -376,6 +384,17 @@ mod tests {
                 };
                 assert_eq!(is_found, is_given, "{seed} {kind:?}");
             }
+        }
+        for kind in LeaseSetKind::ALL {
+            let mut store = full_store();
+            let set = lease_set_of(kind, 20, NOON, 600);
+            let _ = store.insert(Record::LeaseSet(set.clone()), Provenance::Published);
+            let from = Answerer { store: &store, ..from };
+            let found = decide(&lookup(set.key(), lease_sets), &from, NOON);
+            let Ok(LookupAnswer::Record(Record::LeaseSet(found))) = found else {
+                panic!("{kind:?} is not found");
+            };
+            assert_eq!((found.kind(), found.bytes()), (kind, set.bytes()));
         }
         let later = NOON + Duration::from_secs(600);
         let gone = decide(&lookup(hash(2).into(), lease_sets), &from, later);
@@ -500,9 +519,10 @@ mod tests {
             (RecordKind::RouterInfo, 46, 3),
             (RecordKind::RouterInfo, 45, 5),
             (RecordKind::RouterInfo, 1, 5),
-            (RecordKind::LeaseSet, 11, 3),
-            (RecordKind::LeaseSet, 10, 5),
-            (RecordKind::LeaseSet, 0, 3),
+            (RecordKind::LeaseSet(LeaseSetKind::LeaseSet2), 11, 3),
+            (RecordKind::LeaseSet(LeaseSetKind::LeaseSet), 10, 5),
+            (RecordKind::LeaseSet(LeaseSetKind::EncryptedLeaseSet), 10, 5),
+            (RecordKind::LeaseSet(LeaseSetKind::MetaLeaseSet), 0, 3),
         ];
         for (kind, minutes, count) in table {
             let flood = Flood { key: &key, kind, our: &US, sender: None, floodfills: &floodfills };
@@ -549,11 +569,13 @@ mod tests {
         let StoreData::RouterInfo { gzip } = store.data else { panic!("{:?}", store.data) };
         assert_eq!(inflate(gzip, 3072).unwrap(), info.bytes()[..]);
 
-        let leases = lease_set(2, NOON, 600);
-        let body = store_body(&Record::LeaseSet2(leases.clone()), None);
-        let store = DatabaseStore::parse(&body).unwrap();
-        assert_eq!((store.key, store.reply), (leases.key(), None));
-        assert_eq!(store.data, StoreData::LeaseSet2(leases.bytes()));
+        for kind in LeaseSetKind::ALL {
+            let leases = lease_set_of(kind, 2, NOON, 600);
+            let body = store_body(&Record::LeaseSet(leases.clone()), None);
+            let store = DatabaseStore::parse(&body).unwrap();
+            assert_eq!((store.key, store.reply), (leases.key(), None));
+            assert_eq!(store.data, StoreData::lease_set(kind, leases.bytes()));
+        }
 
         let body = search_reply_body(RecordKey([1; 32]), vec![ASKER], US);
         let reply = DatabaseSearchReply::parse(&body).unwrap();

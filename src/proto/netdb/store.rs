@@ -1,7 +1,8 @@
 //! A slice of the netdb: the records of one shard, bounded in number and in bytes.
 //!
 //! **Who gives way.** RouterInfos and lease sets have separate bounds, so a flood of one kind cannot displace the
-//! other. At a bound the records with the least life left are shed: the RouterInfos published longest ago, the
+//! other; meta lease sets, which live a hundred times as long as the rest, have bounds of their own, or a few of them
+//! would fill the slice. At a bound the records with the least life left are shed: the RouterInfos published longest ago, the
 //! lease sets that expire soonest, since these are first to be replaced or to lapse anyway. A newcomer that itself
 //! would have the least life left is refused, and then nothing is shed.
 //!
@@ -15,7 +16,7 @@ use std::time::Duration;
 use crate::base::id::{RecordKey, RouterHash};
 use crate::base::rng::ShardRng;
 use crate::base::time::UnixTime;
-use crate::wire::lease_set::LeaseSet2;
+use crate::wire::lease_set::{AnyLeaseSet, LeaseSetKind, PerLeaseSetKind};
 use crate::wire::router_info::RouterInfo;
 
 use super::acceptance::{KNOWN_ROUTERS_FEW, ROUTER_AGE_MAX};
@@ -29,28 +30,37 @@ pub const EXPIRY_GRACE: Duration = Duration::from_secs(3600);
 pub enum Record {
     /// A router's description of itself.
     RouterInfo(Arc<RouterInfo>),
-    /// A destination's inbound tunnels.
-    LeaseSet2(Arc<LeaseSet2>),
+    /// A destination's inbound tunnels, in one form or another.
+    LeaseSet(Arc<AnyLeaseSet>),
 }
 
-/// The kinds of record that have bounds and metrics of their own.
+/// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordKind {
-    /// RouterInfos.
+    /// A RouterInfo.
     RouterInfo,
-    /// Lease sets of every type.
-    LeaseSet,
+    /// A lease set of this type.
+    LeaseSet(LeaseSetKind),
 }
 
 impl RecordKind {
-    /// The kind as a metrics label.
-    #[must_use]
-    pub fn label(self) -> &'static str {
+    fn class(self) -> Class {
         match self {
-            Self::RouterInfo => "router_info",
-            Self::LeaseSet => "lease_set",
+            Self::RouterInfo => Class::Router,
+            Self::LeaseSet(LeaseSetKind::MetaLeaseSet) => Class::MetaLeaseSet,
+            Self::LeaseSet(
+                LeaseSetKind::LeaseSet | LeaseSetKind::LeaseSet2 | LeaseSetKind::EncryptedLeaseSet,
+            ) => Class::LeaseSet,
         }
     }
+}
+
+/// Kinds that share bounds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Router,
+    LeaseSet,
+    MetaLeaseSet,
 }
 
 impl Record {
@@ -59,7 +69,7 @@ impl Record {
     pub fn kind(&self) -> RecordKind {
         match self {
             Self::RouterInfo(_) => RecordKind::RouterInfo,
-            Self::LeaseSet2(_) => RecordKind::LeaseSet,
+            Self::LeaseSet(lease_set) => RecordKind::LeaseSet(lease_set.kind()),
         }
     }
 
@@ -68,16 +78,17 @@ impl Record {
     pub fn key(&self) -> RecordKey {
         match self {
             Self::RouterInfo(info) => info.hash().into(),
-            Self::LeaseSet2(lease_set) => lease_set.key(),
+            Self::LeaseSet(lease_set) => lease_set.key(),
         }
     }
 
-    /// When its owner made it.
+    /// When its owner made it, which ranks all records that can stand under one key: for a lease set of the first
+    /// type, which has no date, the earliest that it can have been made, so that it never replaces a later one.
     #[must_use]
     pub fn published(&self) -> UnixTime {
         match self {
             Self::RouterInfo(info) => info.published(),
-            Self::LeaseSet2(lease_set) => lease_set.published(),
+            Self::LeaseSet(lease_set) => lease_set.published(),
         }
     }
 
@@ -86,7 +97,7 @@ impl Record {
     pub fn bytes(&self) -> &Arc<[u8]> {
         match self {
             Self::RouterInfo(info) => info.bytes(),
-            Self::LeaseSet2(lease_set) => lease_set.bytes(),
+            Self::LeaseSet(lease_set) => lease_set.bytes(),
         }
     }
 
@@ -94,21 +105,21 @@ impl Record {
     fn rank(&self) -> UnixTime {
         match self {
             Self::RouterInfo(info) => info.published(),
-            Self::LeaseSet2(lease_set) => lease_set.expires(),
+            Self::LeaseSet(lease_set) => lease_set.expires(),
         }
     }
 
     fn is_alive(&self, now: UnixTime) -> bool {
         match self {
             Self::RouterInfo(_) => true,
-            Self::LeaseSet2(lease_set) => lease_set.expires() > now,
+            Self::LeaseSet(lease_set) => lease_set.expires() > now,
         }
     }
 
     fn is_non_floodfill_router(&self) -> bool {
         match self {
             Self::RouterInfo(info) => !info.capabilities().is_floodfill(),
-            Self::LeaseSet2(_) => false,
+            Self::LeaseSet(_) => false,
         }
     }
 }
@@ -165,8 +176,10 @@ pub struct KindLimits {
 pub struct StoreLimits {
     /// For RouterInfos.
     pub routers: KindLimits,
-    /// For lease sets.
+    /// For lease sets, but meta lease sets.
     pub lease_sets: KindLimits,
+    /// For meta lease sets.
+    pub meta_lease_sets: KindLimits,
 }
 
 /// How much a [`Store`] holds.
@@ -178,10 +191,27 @@ pub struct Counts {
     pub explorable: usize,
     /// Bytes of the RouterInfos.
     pub router_bytes: usize,
-    /// Lease sets.
-    pub lease_sets: usize,
+    /// Lease sets by their type.
+    pub lease_sets: PerLeaseSetKind<usize>,
     /// Bytes of the lease sets.
     pub lease_set_bytes: usize,
+}
+
+impl Counts {
+    /// Lease sets of all types.
+    #[must_use]
+    pub fn all_lease_sets(&self) -> usize {
+        LeaseSetKind::ALL.iter().map(|kind| self.lease_sets.of(*kind)).sum()
+    }
+}
+
+/// What [`Store::expire`] took out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Routers that are known no more.
+    pub routers: Vec<RouterHash>,
+    /// Keys of lease sets.
+    pub lease_sets: Vec<RecordKey>,
 }
 
 /// How many RouterInfos each of `shards` slices may drop for their age: what is known beyond the few that are kept
@@ -199,6 +229,8 @@ pub struct Store {
     entries: BTreeMap<RecordKey, Entry>,
     routers: Ranking,
     lease_sets: Ranking,
+    meta_lease_sets: Ranking,
+    lease_sets_by_kind: PerLeaseSetKind<usize>,
     explorable: Vec<RouterHash>,
 }
 
@@ -209,7 +241,7 @@ struct Entry {
     place: Option<usize>,
 }
 
-/// The records of one kind, those with the least life left first.
+/// The records of one class, those with the least life left first.
 struct Ranking {
     limits: KindLimits,
     order: BTreeSet<(UnixTime, RecordKey)>,
@@ -224,6 +256,8 @@ impl Store {
             entries: BTreeMap::new(),
             routers: Ranking::new(limits.routers),
             lease_sets: Ranking::new(limits.lease_sets),
+            meta_lease_sets: Ranking::new(limits.meta_lease_sets),
+            lease_sets_by_kind: PerLeaseSetKind::default(),
             explorable: Vec::new(),
         }
     }
@@ -252,14 +286,14 @@ impl Store {
             None => (Outcome::New, provenance),
         };
         let rank = (record.rank(), key);
+        let class = record.kind().class();
         let (records, bytes) = match self.entries.get(&key) {
-            Some(held) if held.record.kind() == record.kind() => (1, held.record.bytes().len()),
+            Some(held) if held.record.kind().class() == class => (1, held.record.bytes().len()),
             Some(_) | None => (0, 0),
         };
         let replaced = Usage { records, bytes };
-        let ranking = self.ranking(record.kind());
-        let needed = ranking.excess(replaced, record.bytes().len());
-        let Some(shed) = self.find_victims(record.kind(), rank, needed) else {
+        let needed = self.ranking(class).excess(replaced, record.bytes().len());
+        let Some(shed) = self.find_victims(class, rank, needed) else {
             return Insertion::of(Outcome::Full);
         };
         for victim in &shed {
@@ -285,21 +319,24 @@ impl Store {
     pub fn router(&self, router: &RouterHash) -> Option<&Arc<RouterInfo>> {
         match &self.entries.get(&RecordKey::from(*router))?.record {
             Record::RouterInfo(info) => Some(info),
-            Record::LeaseSet2(_) => None,
+            Record::LeaseSet(_) => None,
         }
     }
 
     /// Takes out the lease sets whose time is over, and at most `spare_routers` RouterInfos (see
-    /// [`spare_routers`]) that are older than an hour, the oldest first. Returns the keys that are gone.
-    pub fn expire(&mut self, now: UnixTime, spare_routers: usize) -> Vec<RecordKey> {
+    /// [`spare_routers`]) that are older than an hour, the oldest first.
+    pub fn expire(&mut self, now: UnixTime, spare_routers: usize) -> Gone {
         let born = now - ROUTER_AGE_MAX;
         let old = self.routers.order.iter().take_while(|(published, _)| *published < born);
-        let over = self.lease_sets.order.iter().take_while(|(expires, _)| *expires <= now);
-        let gone: Vec<_> = old.take(spare_routers).chain(over).map(|(_, key)| *key).collect();
-        for key in &gone {
+        let routers: Vec<_> = old.take(spare_routers).map(|(_, key)| *key).collect();
+        let lease_sets = [&self.lease_sets, &self.meta_lease_sets].into_iter();
+        let over =
+            lease_sets.flat_map(|all| all.order.iter().take_while(|(expires, _)| *expires <= now));
+        let lease_sets: Vec<_> = over.map(|(_, key)| *key).collect();
+        for key in routers.iter().chain(&lease_sets) {
             self.remove(key);
         }
-        gone
+        Gone { routers: routers.iter().map(RecordKey::as_router).collect(), lease_sets }
     }
 
     /// Up to `count` routers that are not floodfills and may be told to others, drawn uniformly and sorted.
@@ -330,7 +367,7 @@ impl Store {
     pub fn routers(&self) -> impl Iterator<Item = &Arc<RouterInfo>> {
         self.iter().filter_map(|(_, record)| match record {
             Record::RouterInfo(info) => Some(info),
-            Record::LeaseSet2(_) => None,
+            Record::LeaseSet(_) => None,
         })
     }
 
@@ -341,36 +378,38 @@ impl Store {
             routers: self.routers.order.len(),
             explorable: self.explorable.len(),
             router_bytes: self.routers.bytes,
-            lease_sets: self.lease_sets.order.len(),
-            lease_set_bytes: self.lease_sets.bytes,
+            lease_sets: self.lease_sets_by_kind,
+            lease_set_bytes: self.lease_sets.bytes + self.meta_lease_sets.bytes,
         }
     }
 
-    fn ranking(&self, kind: RecordKind) -> &Ranking {
-        match kind {
-            RecordKind::RouterInfo => &self.routers,
-            RecordKind::LeaseSet => &self.lease_sets,
+    fn ranking(&self, class: Class) -> &Ranking {
+        match class {
+            Class::Router => &self.routers,
+            Class::LeaseSet => &self.lease_sets,
+            Class::MetaLeaseSet => &self.meta_lease_sets,
         }
     }
 
-    fn ranking_mut(&mut self, kind: RecordKind) -> &mut Ranking {
-        match kind {
-            RecordKind::RouterInfo => &mut self.routers,
-            RecordKind::LeaseSet => &mut self.lease_sets,
+    fn ranking_mut(&mut self, class: Class) -> &mut Ranking {
+        match class {
+            Class::Router => &mut self.routers,
+            Class::LeaseSet => &mut self.lease_sets,
+            Class::MetaLeaseSet => &mut self.meta_lease_sets,
         }
     }
 
-    /// The records that must go to free `needed` for a newcomer of this kind and rank; none if it ranks below one
+    /// The records that must go to free `needed` for a newcomer of this class and rank; none if it ranks below one
     /// of them, or if there is not as much to free.
     fn find_victims(
         &self,
-        kind: RecordKind,
+        class: Class,
         newcomer: (UnixTime, RecordKey),
         needed: Usage,
     ) -> Option<Vec<RecordKey>> {
         let mut victims = Vec::new();
         let mut freed = Usage::default();
-        let mut candidates = self.ranking(kind).order.iter();
+        let mut candidates = self.ranking(class).order.iter();
         while freed.records < needed.records || freed.bytes < needed.bytes {
             let candidate = candidates.next()?;
             if candidate.1 == newcomer.1 {
@@ -388,7 +427,11 @@ impl Store {
 
     fn add(&mut self, mut entry: Entry) {
         let key = entry.record.key();
-        let ranking = self.ranking_mut(entry.record.kind());
+        let kind = entry.record.kind();
+        if let RecordKind::LeaseSet(kind) = kind {
+            *self.lease_sets_by_kind.of_mut(kind) += 1;
+        }
+        let ranking = self.ranking_mut(kind.class());
         ranking.order.insert((entry.record.rank(), key));
         ranking.bytes += entry.record.bytes().len();
         debug_assert!(ranking.order.len() <= ranking.limits.records_max);
@@ -402,7 +445,11 @@ impl Store {
 
     fn remove(&mut self, key: &RecordKey) {
         let Some(entry) = self.entries.remove(key) else { return };
-        let ranking = self.ranking_mut(entry.record.kind());
+        let kind = entry.record.kind();
+        if let RecordKind::LeaseSet(kind) = kind {
+            *self.lease_sets_by_kind.of_mut(kind) -= 1;
+        }
+        let ranking = self.ranking_mut(kind.class());
         ranking.order.remove(&(entry.record.rank(), *key));
         ranking.bytes -= entry.record.bytes().len();
         let Some(place) = entry.place else { return };
@@ -453,7 +500,7 @@ fn judge(held: &Entry, record: &Record, provenance: Provenance) -> Option<(Outco
         }
         (Provenance::Published, Provenance::Reply) => match record.kind() {
             RecordKind::RouterInfo => newer.then_some((Outcome::Newer, Provenance::Published)),
-            RecordKind::LeaseSet => None,
+            RecordKind::LeaseSet(_) => None,
         },
     }
 }

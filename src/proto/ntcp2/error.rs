@@ -14,14 +14,19 @@ use super::responder::{CONFIRMED_PART_2_MAX, CONFIRMED_PART_2_MIN};
 /// Most bytes that are read and thrown away before a refused message 1 ends in a reset.
 const READ_ON_MAX: usize = 287;
 
+/// Bound of the wait between the last of these bytes and the reset.
+const READ_ON_WAIT_MS: usize = 1000;
+
 /// What to do with a connection whose handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Answer nothing, read and discard this many more bytes (or until the deadline), then reset: a prober learns
-    /// neither what we are nor where it went wrong.
+    /// Answer nothing, read and discard this many more bytes, wait, then reset; or reset at the deadline, as a
+    /// connection that says nothing. A prober learns neither what we are nor where it went wrong.
     ReadOn {
         /// Bytes to discard, at most 287.
         bytes: usize,
+        /// How long to wait behind them, less than a second.
+        wait: Duration,
     },
     /// Close without a word.
     Close,
@@ -79,20 +84,31 @@ pub enum HandshakeError {
     /// Message 3, as Bob sees it.
     #[error("session confirmed: {0}")]
     Confirmed(#[from] ConfirmedError),
+    /// More bytes came than are kept for a handshake that waits for its turn.
+    #[error("too many bytes behind the handshake")]
+    Impatient,
     /// Bytes were handed in after the handshake had ended.
     #[error("the handshake is over")]
     Over,
 }
 
 impl HandshakeError {
-    /// What to do with the connection. The count of bytes to read on is drawn from `rng`.
+    /// What to do with the connection. How long to read on, in bytes and time, is drawn from `rng`.
     #[must_use]
     pub fn verdict(&self, rng: &mut ShardRng) -> OnFailure {
         match self {
             Self::Request(RequestError::ClockSkew(_)) => OnFailure::SendThenClose,
-            Self::Request(_) => OnFailure::ReadOn { bytes: rng.below(READ_ON_MAX + 1) },
+            Self::Request(_) => {
+                let wait = u64::try_from(rng.below(READ_ON_WAIT_MS)).unwrap_or(0);
+                let bytes = rng.below(READ_ON_MAX + 1);
+                OnFailure::ReadOn { bytes, wait: Duration::from_millis(wait) }
+            }
             Self::Confirmed(error) if error.reason().is_some() => OnFailure::SendThenClose,
-            Self::Dial(_) | Self::Created(_) | Self::Confirmed(_) | Self::Over => OnFailure::Close,
+            Self::Dial(_)
+            | Self::Created(_)
+            | Self::Confirmed(_)
+            | Self::Impatient
+            | Self::Over => OnFailure::Close,
         }
     }
 }

@@ -17,9 +17,12 @@ use super::initiator::{self, Initiator};
 use super::replay::ReplayFilter;
 use super::responder::{self, Responder};
 use super::session::Session;
+use super::work::{Work, WorkResult};
 
 /// Time from the connection to the end of the handshake.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// What is added to it by lot where a peer has connected: a silent or refused connection ends at no telling time.
+pub const HANDSHAKE_JITTER_MAX: Duration = Duration::from_millis(1500);
 
 /// Bytes of messages 1 and 2 before their padding: an ephemeral key and sealed options.
 pub(super) const HEAD_SIZE: usize = 64;
@@ -30,10 +33,13 @@ pub(super) const VERSION: u8 = 2;
 /// Most bytes of padding that we put into a handshake message.
 pub(super) const PADDING_OURS_MAX: usize = 64;
 
+/// Most bytes that may wait for a handshake that waits for work: an eager peer's first frames behind message 3.
+const BEHIND_MAX: usize = 32 * 1024;
+
 /// One handshake, in either role. After an error or an [`Established`] it is over.
 pub struct Handshake {
     role: Role,
-    /// Bytes of the message that the role waits for, fewer than it needs.
+    /// Bytes that no step has taken: fewer than the next one needs, unless it waits for work.
     input: Vec<u8>,
     transmit: Option<Frame>,
     established: Option<Box<Established>>,
@@ -111,8 +117,12 @@ impl Handshake {
 
     /// Answers whoever has connected.
     #[must_use]
-    pub fn respond(_local: &Local<'_>, now: Now) -> Self {
-        Self::new(Role::Responder(Box::new(Responder::new())), now)
+    pub fn respond(now: Now, rng: &mut ShardRng) -> Self {
+        let mut handshake = Self::new(Role::Responder(Box::new(Responder::new())), now);
+        let jitter = usize::try_from(HANDSHAKE_JITTER_MAX.as_millis()).unwrap_or(0);
+        let jitter = u64::try_from(rng.below(jitter + 1)).unwrap_or(0);
+        handshake.deadline = handshake.deadline + Duration::from_millis(jitter);
+        handshake
     }
 
     fn new(role: Role, now: Now) -> Self {
@@ -126,50 +136,127 @@ impl Handshake {
         }
     }
 
-    /// Takes received bytes, in any split. At most one message is kept, 4,144 bytes.
+    /// Takes received bytes, in any split, up to where work is needed. At most one message is kept, 4,144 bytes, and
+    /// behind it what arrives while work is waited for.
     ///
     /// # Errors
     /// Why the handshake failed; its verdict says what to do with the connection.
     pub fn handle_bytes(
         &mut self,
         local: &Local<'_>,
-        mut bytes: &[u8],
+        bytes: &[u8],
+        now: Now,
+        rng: &mut ShardRng,
+        replay: &mut ReplayFilter,
+    ) -> Result<(), HandshakeError> {
+        if matches!(self.role, Role::Over) {
+            return Err(HandshakeError::Over);
+        }
+        if self.is_working() && self.input.len() + bytes.len() > BEHIND_MAX {
+            self.role = Role::Over;
+            return Err(HandshakeError::Impatient);
+        }
+        self.input.extend_from_slice(bytes);
+        self.advance(local, now, rng, replay)
+    }
+
+    /// The public-key work without which it does not go on, if it waits for any.
+    #[must_use]
+    pub fn work<'a>(&'a self, local: &'a Local<'_>) -> Option<Work<'a>> {
+        match &self.role {
+            Role::Responder(responder) => responder.work(local),
+            Role::Initiator(_) | Role::Over => None,
+        }
+    }
+
+    /// Whether it waits for work.
+    #[must_use]
+    pub fn is_working(&self) -> bool {
+        match &self.role {
+            Role::Responder(responder) => responder.needed().is_none(),
+            Role::Initiator(_) | Role::Over => false,
+        }
+    }
+
+    /// Goes on with the result of [`Handshake::work`], and with what has arrived meanwhile.
+    ///
+    /// # Errors
+    /// As [`Handshake::handle_bytes`].
+    pub fn handle_work(
+        &mut self,
+        local: &Local<'_>,
+        result: WorkResult,
+        now: Now,
+        rng: &mut ShardRng,
+        replay: &mut ReplayFilter,
+    ) -> Result<(), HandshakeError> {
+        match mem::replace(&mut self.role, Role::Over) {
+            Role::Responder(responder) => {
+                let mut context = responder::Context { local, now, rng, replay };
+                let step = responder.handle_work(&mut context, result, self.input.len());
+                if let Some(next) = self.settle(step)? {
+                    self.role = Role::Responder(Box::new(next));
+                }
+            }
+            Role::Initiator(_) | Role::Over => return Err(HandshakeError::Over),
+        }
+        self.advance(local, now, rng, replay)
+    }
+
+    /// Does all work here and now, for callers that have no batch.
+    ///
+    /// # Errors
+    /// As [`Handshake::handle_bytes`].
+    pub fn work_alone(
+        &mut self,
+        local: &Local<'_>,
+        now: Now,
+        rng: &mut ShardRng,
+        replay: &mut ReplayFilter,
+    ) -> Result<(), HandshakeError> {
+        while let Some(result) = self.work(local).map(|work| work.run()) {
+            self.handle_work(local, result, now, rng, replay)?;
+        }
+        Ok(())
+    }
+
+    /// Takes steps for as long as their bytes are there and no work is needed.
+    fn advance(
+        &mut self,
+        local: &Local<'_>,
         now: Now,
         rng: &mut ShardRng,
         replay: &mut ReplayFilter,
     ) -> Result<(), HandshakeError> {
         loop {
-            let needed = match &self.role {
-                Role::Initiator(initiator) => initiator.needed(),
-                Role::Responder(responder) => responder.needed(),
-                Role::Over => return Err(HandshakeError::Over),
-            };
-            let missing = needed.saturating_sub(self.input.len()).min(bytes.len());
-            let (taken, rest) = bytes.split_at(missing);
-            self.input.extend_from_slice(taken);
-            bytes = rest;
-            if self.input.len() < needed {
-                return Ok(());
-            }
-            let mut message = mem::take(&mut self.input);
-            self.step(local, &mut message, bytes.len(), now, rng, replay)?;
             if let Some(established) = &mut self.established {
-                established.unread.extend_from_slice(bytes);
+                established.unread.append(&mut self.input);
                 return Ok(());
             }
+            let needed = match &self.role {
+                Role::Initiator(initiator) => Some(initiator.needed()),
+                Role::Responder(responder) => responder.needed(),
+                Role::Over => None,
+            };
+            let Some(needed) = needed.filter(|needed| self.input.len() >= *needed) else {
+                return Ok(());
+            };
+            let behind = self.input.split_off(needed);
+            let mut message = mem::replace(&mut self.input, behind);
+            self.step(local, &mut message, now, rng, replay)?;
         }
     }
 
-    /// Lets the role handle the bytes that it needed; `behind` more have arrived already.
+    /// Lets the role handle the bytes that it needed.
     fn step(
         &mut self,
         local: &Local<'_>,
         message: &mut [u8],
-        behind: usize,
         now: Now,
         rng: &mut ShardRng,
         replay: &mut ReplayFilter,
     ) -> Result<(), HandshakeError> {
+        let behind = self.input.len();
         match mem::replace(&mut self.role, Role::Over) {
             Role::Initiator(initiator) => {
                 let step = initiator.handle(local, message, behind, now);

@@ -15,6 +15,11 @@ const GENERATION_LIFE: Duration = CLOCK_SKEW_MAX.saturating_mul(2);
 
 /// The encrypted ephemeral keys of the last minutes, in two generations.
 ///
+/// Each shard has one, and tells all others of what it accepts ([`ReplayFilter::poll_fresh`], [`ReplayFilter::learn`]):
+/// connections reach any shard, and a replay must not be answered once by each. A question to one owner would cost
+/// every handshake a way to another shard and back; this costs a message to each and no waiting. A replay that
+/// overtakes the message gets a message 2, never a session.
+///
 /// It is asked before any Diffie-Hellman and told after message 1 has authenticated, so that noise cannot fill it.
 /// At its bound the older generation is forgotten early: a replay may then get a message 2, never a session.
 #[derive(Debug, Default)]
@@ -22,7 +27,12 @@ pub struct ReplayFilter {
     current: BTreeSet<[u8; 16]>,
     previous: BTreeSet<[u8; 16]>,
     began: Instant,
+    fresh: Option<RequestMark>,
 }
+
+/// What one message 1 is known by: the first half of its encrypted ephemeral key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestMark([u8; 16]);
 
 impl ReplayFilter {
     /// An empty filter.
@@ -38,8 +48,22 @@ impl ReplayFilter {
         self.current.contains(&mark) || self.previous.contains(&mark)
     }
 
-    /// Remembers an encrypted ephemeral key.
+    /// Remembers an encrypted ephemeral key that came to this shard.
     pub fn insert(&mut self, key: &[u8; 32], now: Instant) {
+        let mark = RequestMark(mark(key));
+        self.learn(mark, now);
+        self.fresh = Some(mark);
+    }
+
+    /// What this shard has accepted since the last call, for the other shards. To be asked after each input, which
+    /// brings one message 1 at most.
+    #[must_use]
+    pub fn poll_fresh(&mut self) -> Option<RequestMark> {
+        self.fresh.take()
+    }
+
+    /// Remembers what another shard has accepted.
+    pub fn learn(&mut self, RequestMark(mark): RequestMark, now: Instant) {
         let age = now.since(self.began);
         if age >= GENERATION_LIFE || self.current.len() >= GENERATION_MAX {
             self.previous = std::mem::take(&mut self.current);
@@ -48,7 +72,7 @@ impl ReplayFilter {
             }
             self.began = now;
         }
-        self.current.insert(mark(key));
+        self.current.insert(mark);
     }
 
     /// How many keys are remembered.
@@ -93,6 +117,18 @@ mod tests {
         assert!(!filter.contains(&key(1)));
         assert!(!filter.contains(&key(2)));
         assert!(filter.contains(&key(3)));
+    }
+
+    #[test]
+    fn what_one_shard_accepts_another_learns() {
+        let (mut one, mut other) = (ReplayFilter::new(), ReplayFilter::new());
+        assert_eq!(one.poll_fresh(), None);
+        one.insert(&key(1), Instant(1));
+        let mark = one.poll_fresh().unwrap();
+        assert_eq!(one.poll_fresh(), None);
+        other.learn(mark, Instant(2));
+        assert!(other.contains(&key(1)) && !other.contains(&key(2)));
+        assert_eq!(other.poll_fresh(), None, "what was learnt is not told again");
     }
 
     #[test]

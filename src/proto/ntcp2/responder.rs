@@ -9,11 +9,12 @@ use crate::base::time::{Now, UnixTime};
 use crate::crypto::aes::{cbc_decrypt, cbc_encrypt};
 use crate::crypto::chacha::TAG_SIZE;
 use crate::crypto::noise::SymmetricState;
-use crate::crypto::secret::{AeadKey, X25519Secret};
-use crate::crypto::x25519::{X25519Public, diffie_hellman, public_key};
+use crate::crypto::secret::{AeadKey, SharedSecret, X25519Secret};
+use crate::crypto::signature::Verdict;
+use crate::crypto::x25519::{DhJob, WeakKey, X25519Public, public_key};
 use crate::wire::ntcp2::{Block, Message1Options, Message2Options, parse_blocks};
 use crate::wire::router_info::RouterInfo;
-use crate::wire::unverified::SignatureRefused;
+use crate::wire::unverified::{SignatureRefused, Unverified};
 
 use super::Local;
 use super::error::{ClockSkew, ConfirmedError, HandshakeError, RequestError};
@@ -24,6 +25,7 @@ use super::handshake::{
 };
 use super::replay::ReplayFilter;
 use super::session::{Direction, Session};
+use super::work::{Work, WorkResult};
 
 /// Least length of the second part of message 3: its tag.
 pub(super) const CONFIRMED_PART_2_MIN: usize = TAG_SIZE;
@@ -61,14 +63,30 @@ impl Choices {
     }
 }
 
-/// Bob, by what he waits for.
+/// Bob, by what he waits for: bytes, or public-key work on those that have come.
 pub(super) enum Responder {
     /// The first 64 bytes of message 1.
     Request,
-    /// Its padding.
+    /// The Diffie-Hellman that opens them.
+    Opening(Opening),
+    /// The padding of message 1.
     Padding(Requested),
+    /// The Diffie-Hellman of message 2.
+    Answering(Answering),
     /// Message 3.
     Confirmed(Answered),
+    /// The Diffie-Hellman that opens its second part.
+    Proving(Proving),
+    /// The signature of Alice's RouterInfo.
+    Judging(Box<Judging>),
+}
+
+/// The first 64 bytes of message 1, unopened.
+pub(super) struct Opening {
+    ephemeral: X25519Public,
+    /// The ephemeral key as it came.
+    hidden: [u8; 32],
+    sealed: [u8; 32],
 }
 
 /// Message 1 as opened.
@@ -82,6 +100,22 @@ pub(super) struct Requested {
     time: UnixTime,
 }
 
+/// Message 1 as a whole, and what we have drawn to answer it.
+pub(super) struct Answering {
+    noise: SymmetricState,
+    requested: Asked,
+    choices: Choices,
+}
+
+/// What of message 1 is needed to answer it.
+#[derive(Clone, Copy)]
+struct Asked {
+    ephemeral: X25519Public,
+    iv: [u8; 16],
+    part_2: usize,
+    time: UnixTime,
+}
+
 /// After message 2.
 pub(super) struct Answered {
     noise: SymmetricState,
@@ -89,6 +123,20 @@ pub(super) struct Answered {
     /// Opens the first part of message 3.
     key: AeadKey,
     part_2: usize,
+}
+
+/// Message 3, its first part opened.
+pub(super) struct Proving {
+    noise: SymmetricState,
+    ephemeral: X25519Secret,
+    static_key: X25519Public,
+    second: Vec<u8>,
+}
+
+/// Alice as she claims to be.
+pub(super) struct Judging {
+    info: Unverified<RouterInfo>,
+    session: Session,
 }
 
 /// Message 3 as opened.
@@ -104,12 +152,27 @@ impl Responder {
         Self::Request
     }
 
-    /// Bytes that the next step takes.
-    pub(super) fn needed(&self) -> usize {
+    /// Bytes that the next step takes; none where it waits for work.
+    pub(super) fn needed(&self) -> Option<usize> {
         match self {
-            Self::Request => HEAD_SIZE,
-            Self::Padding(requested) => requested.padding,
-            Self::Confirmed(answered) => CONFIRMED_PART_1 + answered.part_2,
+            Self::Request => Some(HEAD_SIZE),
+            Self::Padding(requested) => Some(requested.padding),
+            Self::Confirmed(answered) => Some(CONFIRMED_PART_1 + answered.part_2),
+            Self::Opening(_) | Self::Answering(_) | Self::Proving(_) | Self::Judging(_) => None,
+        }
+    }
+
+    /// The work that it waits for.
+    pub(super) fn work<'a>(&'a self, local: &'a Local<'_>) -> Option<Work<'a>> {
+        let agree = |secret, public| Some(Work::DiffieHellman(DhJob { secret, public }));
+        match self {
+            Self::Request | Self::Padding(_) | Self::Confirmed(_) => None,
+            Self::Opening(opening) => agree(&local.keys.static_secret, opening.ephemeral),
+            Self::Answering(answering) => {
+                agree(&answering.choices.ephemeral, answering.requested.ephemeral)
+            }
+            Self::Proving(proving) => agree(&proving.ephemeral, proving.static_key),
+            Self::Judging(judging) => Some(Work::Signature(judging.info.check())),
         }
     }
 
@@ -120,61 +183,112 @@ impl Responder {
         message: &mut [u8],
         behind: usize,
     ) -> Result<Step<Self>, Failure> {
-        match self {
-            Self::Request => {
-                let requested = open_request(context.local, message, context.now, context.replay)?;
+        let next = match self {
+            Self::Request => Self::Opening(begin_request(context.local, message, context.replay)?),
+            Self::Padding(requested) => {
+                nothing_behind(behind)?;
+                let choices = Choices::draw(context.rng);
+                Self::Answering(begin_answer(requested, message, choices))
+            }
+            Self::Confirmed(answered) => Self::Proving(begin_confirmed(answered, message)?),
+            Self::Opening(_) | Self::Answering(_) | Self::Proving(_) | Self::Judging(_) => {
+                return Err(HandshakeError::Over.into());
+            }
+        };
+        Ok(Step::Continue(next, None))
+    }
+
+    /// Goes on with the result of its work; `behind` more bytes have arrived meanwhile.
+    pub(super) fn handle_work(
+        self,
+        context: &mut Context<'_, '_>,
+        result: WorkResult,
+        behind: usize,
+    ) -> Result<Step<Self>, Failure> {
+        match (self, result) {
+            (Self::Opening(opening), WorkResult::DiffieHellman(shared)) => {
+                let Context { local, now, replay, .. } = context;
+                let requested = open_request(local, opening, shared, *now, replay)?;
                 Ok(Step::Continue(Self::Padding(requested), None))
             }
-            Self::Padding(requested) => {
-                if behind > 0 {
-                    return Err(RequestError::ExtraBytes { count: behind }.into());
-                }
-                let skew = ClockSkew::between(requested.time, context.now.unix);
-                let choices = Choices::draw(context.rng);
-                let (answered, created) =
-                    answer(context.local, requested, message, choices, context.now)?;
+            (Self::Answering(answering), WorkResult::DiffieHellman(shared)) => {
+                nothing_behind(behind)?;
+                let skew = ClockSkew::between(answering.requested.time, context.now.unix);
+                let (answered, created) = answer(context.local, answering, shared, context.now)?;
                 if skew.is_fatal() {
                     let error = RequestError::ClockSkew(skew).into();
                     return Err(Failure { error, last: Some(created) });
                 }
                 Ok(Step::Continue(Self::Confirmed(answered), Some(created)))
             }
-            Self::Confirmed(answered) => confirmed(context, answered, message),
+            (Self::Proving(proving), WorkResult::DiffieHellman(shared)) => {
+                let judging = confirmed(context, proving, shared)?;
+                Ok(Step::Continue(Self::Judging(Box::new(judging)), None))
+            }
+            (Self::Judging(judging), WorkResult::Signature(verdict)) => {
+                settle(context, *judging, verdict)
+            }
+            // Results come only to who asked for them, and in kind.
+            (_, WorkResult::DiffieHellman(_) | WorkResult::Signature(_)) => {
+                debug_assert!(false, "a result that was not asked for");
+                Err(HandshakeError::Over.into())
+            }
         }
     }
 }
 
-/// Opens the first 64 bytes of message 1, cheapest checks first.
+/// Alice waits for message 2: whatever she sends before is not hers.
+fn nothing_behind(behind: usize) -> Result<(), RequestError> {
+    if behind > 0 { Err(RequestError::ExtraBytes { count: behind }) } else { Ok(()) }
+}
+
+/// Takes the first 64 bytes of message 1 as far as they go without a Diffie-Hellman.
+pub(super) fn begin_request(
+    local: &Local<'_>,
+    message: &[u8],
+    replay: &ReplayFilter,
+) -> Result<Opening, RequestError> {
+    let (hidden, sealed) = message.split_first_chunk::<32>().ok_or(RequestError::Unauthentic)?;
+    let sealed = *sealed.first_chunk().ok_or(RequestError::Unauthentic)?;
+    if replay.contains(hidden) {
+        return Err(RequestError::Replayed);
+    }
+    let mut key = *hidden;
+    cbc_decrypt(&local.keys.router.0, local.keys.iv, &mut key);
+    let ephemeral = X25519Public(key);
+    if is_invalid_key(&ephemeral) {
+        return Err(RequestError::InvalidKey);
+    }
+    Ok(Opening { ephemeral, hidden: *hidden, sealed })
+}
+
+/// Opens them with the secret that was agreed.
 pub(super) fn open_request(
     local: &Local<'_>,
-    message: &mut [u8],
+    opening: Opening,
+    shared: Result<SharedSecret, WeakKey>,
     now: Now,
     replay: &mut ReplayFilter,
 ) -> Result<Requested, RequestError> {
-    let (key, sealed) = message.split_first_chunk_mut::<32>().ok_or(RequestError::Unauthentic)?;
-    if replay.contains(key) {
+    let Opening { ephemeral, hidden, mut sealed } = opening;
+    let shared = shared.map_err(|_| RequestError::WeakKey)?;
+    // Its twin may have gone through the same batch.
+    if replay.contains(&hidden) {
         return Err(RequestError::Replayed);
-    }
-    let hidden = *key;
-    cbc_decrypt(&local.keys.router.0, local.keys.iv, key);
-    let theirs = X25519Public(*key);
-    if is_invalid_key(&theirs) {
-        return Err(RequestError::InvalidKey);
     }
     let mut noise = SymmetricState::ntcp2();
     noise.mix_hash(&local.keys.static_public.0);
-    noise.mix_hash(&theirs.0);
-    let shared =
-        diffie_hellman(&local.keys.static_secret, &theirs).map_err(|_| RequestError::WeakKey)?;
+    noise.mix_hash(&ephemeral.0);
     let key = noise.mix_key(&shared);
-    let options = noise.open_and_hash(&key, 0, sealed).map_err(|_| RequestError::Unauthentic)?;
+    let options =
+        noise.open_and_hash(&key, 0, &mut sealed).map_err(|_| RequestError::Unauthentic)?;
     let options: &[u8; 16] = (&*options).try_into().map_err(|_| RequestError::Unauthentic)?;
     replay.insert(&hidden, now.instant);
     let options = Message1Options::parse(options);
     check_options(&options, local.network)?;
     Ok(Requested {
         noise,
-        ephemeral: theirs,
+        ephemeral,
         iv: *hidden.last_chunk().unwrap_or(&[0; 16]),
         padding: usize::from(options.padding),
         part_2: usize::from(options.part2),
@@ -200,22 +314,26 @@ fn check_options(options: &Message1Options, network: u8) -> Result<(), RequestEr
     Ok(())
 }
 
-/// Makes message 2; `padding` is that of message 1.
-pub(super) fn answer(
-    local: &Local<'_>,
-    requested: Requested,
-    padding: &[u8],
-    choices: Choices,
-    now: Now,
-) -> Result<(Answered, Frame), RequestError> {
-    let mut noise = requested.noise;
+/// Completes message 1 with its padding.
+pub(super) fn begin_answer(requested: Requested, padding: &[u8], choices: Choices) -> Answering {
+    let Requested { mut noise, ephemeral, iv, part_2, time, .. } = requested;
     if !padding.is_empty() {
         noise.mix_hash(padding);
     }
+    Answering { noise, requested: Asked { ephemeral, iv, part_2, time }, choices }
+}
+
+/// Makes message 2.
+pub(super) fn answer(
+    local: &Local<'_>,
+    answering: Answering,
+    shared: Result<SharedSecret, WeakKey>,
+    now: Now,
+) -> Result<(Answered, Frame), RequestError> {
+    let Answering { mut noise, requested, choices } = answering;
+    let shared = shared.map_err(|_| RequestError::WeakKey)?;
     let mut key = public_key(&choices.ephemeral).0;
     noise.mix_hash(&key);
-    let shared = diffie_hellman(&choices.ephemeral, &requested.ephemeral)
-        .map_err(|_| RequestError::WeakKey)?;
     let seal = noise.mix_key(&shared);
     cbc_encrypt(&local.keys.router.0, requested.iv, &mut key);
     let length = choices.padding.len();
@@ -236,56 +354,90 @@ pub(super) fn answer(
     Ok((Answered { noise, ephemeral: choices.ephemeral, key: seal, part_2 }, message))
 }
 
-/// Opens message 3 and judges it. From the moment that both parts are open a refusal is told in a frame.
+/// Opens message 3 and looks at what Alice claims. From the moment that both parts are open a refusal is told in a
+/// frame.
 fn confirmed(
     context: &mut Context<'_, '_>,
-    answered: Answered,
-    message: &mut [u8],
-) -> Result<Step<Responder>, Failure> {
-    let confirmed = open_confirmed(answered, message)?;
+    proving: Proving,
+    shared: Result<SharedSecret, WeakKey>,
+) -> Result<Judging, Failure> {
+    let confirmed = open_confirmed(proving, shared)?;
     let keys = DataKeys::derive(&confirmed.noise);
-    let mut session = Session::new(Direction::Inbound, keys, context.now.instant);
+    let session = Session::new(Direction::Inbound, keys, context.now.instant);
     match judge(context.local, &confirmed, context.now.unix) {
+        Ok(info) => Ok(Judging { info, session }),
+        Err(error) => Err(refuse(context, session, error)),
+    }
+}
+
+/// Lets Alice in if the signature of her RouterInfo holds.
+fn settle(
+    context: &mut Context<'_, '_>,
+    judging: Judging,
+    verdict: Verdict,
+) -> Result<Step<Responder>, Failure> {
+    let Judging { info, session } = judging;
+    match info.settle(verdict) {
         Ok(info) => {
             let established = Established::new(info.hash(), Some(info), session);
             Ok(Step::Done(Box::new(established), None))
         }
-        Err(error) => {
-            let last = error.reason().map(|reason| {
-                let mut bytes = Vec::new();
-                session.queue_termination(reason);
-                session.flush(context.now, context.rng, &mut bytes);
-                Frame::from(bytes)
-            });
-            Err(Failure { error: HandshakeError::Confirmed(error), last })
+        Err(refused) => {
+            let error = match refused {
+                SignatureRefused::Invalid | SignatureRefused::Unchecked { .. } => {
+                    ConfirmedError::Signature
+                }
+                SignatureRefused::Unsupported => ConfirmedError::SignatureType,
+            };
+            Err(refuse(context, session, error))
         }
     }
 }
 
-/// Opens both parts of message 3.
-pub(super) fn open_confirmed(
+fn refuse(context: &mut Context<'_, '_>, mut session: Session, error: ConfirmedError) -> Failure {
+    let last = error.reason().map(|reason| {
+        let mut bytes = Vec::new();
+        session.queue_termination(reason);
+        session.flush(context.now, context.rng, &mut bytes);
+        Frame::from(bytes)
+    });
+    Failure { error: HandshakeError::Confirmed(error), last }
+}
+
+/// Opens the first part of message 3, which names Alice's static key.
+pub(super) fn begin_confirmed(
     answered: Answered,
     message: &mut [u8],
-) -> Result<Confirmed, ConfirmedError> {
+) -> Result<Proving, ConfirmedError> {
     let Answered { mut noise, ephemeral, key, .. } = answered;
     let (first, second) =
         message.split_at_mut_checked(CONFIRMED_PART_1).ok_or(ConfirmedError::Unauthentic)?;
     let opened = noise.open_and_hash(&key, 1, first).map_err(|_| ConfirmedError::Unauthentic)?;
     let theirs = (&*opened).try_into().map_err(|_| ConfirmedError::Unauthentic)?;
-    let static_key = X25519Public(theirs);
-    let shared = diffie_hellman(&ephemeral, &static_key).map_err(|_| ConfirmedError::WeakKey)?;
+    Ok(Proving { noise, ephemeral, static_key: X25519Public(theirs), second: second.to_vec() })
+}
+
+/// Opens the second part: that it opens proves that Alice has the key.
+pub(super) fn open_confirmed(
+    proving: Proving,
+    shared: Result<SharedSecret, WeakKey>,
+) -> Result<Confirmed, ConfirmedError> {
+    let Proving { mut noise, static_key, mut second, .. } = proving;
+    let shared = shared.map_err(|_| ConfirmedError::WeakKey)?;
     let key = noise.mix_key(&shared);
-    let blocks =
-        noise.open_and_hash(&key, 0, second).map_err(|_| ConfirmedError::Unauthentic)?.to_vec();
+    let blocks = noise
+        .open_and_hash(&key, 0, &mut second)
+        .map_err(|_| ConfirmedError::Unauthentic)?
+        .to_vec();
     Ok(Confirmed { noise, static_key, blocks })
 }
 
-/// Decides whether Alice is who she claims to be and may come in; the signature last, since it costs most.
+/// Decides whether Alice may come in if she is who she claims to be; the signature is last, since it costs most.
 fn judge(
     local: &Local<'_>,
     confirmed: &Confirmed,
     now: UnixTime,
-) -> Result<RouterInfo, ConfirmedError> {
+) -> Result<Unverified<RouterInfo>, ConfirmedError> {
     let info = RouterInfo::parse(find_router_info(&confirmed.blocks)?)
         .map_err(ConfirmedError::RouterInfo)?;
     let claims = info.peek();
@@ -307,10 +459,7 @@ fn judge(
     if !claims.has_ntcp2_static_key(&confirmed.static_key) {
         return Err(ConfirmedError::StaticKey);
     }
-    info.verify().map_err(|refused| match refused {
-        SignatureRefused::Invalid | SignatureRefused::Unchecked { .. } => ConfirmedError::Signature,
-        SignatureRefused::Unsupported => ConfirmedError::SignatureType,
-    })
+    Ok(info)
 }
 
 /// The RouterInfo of message 3: its first block, behind which only options and padding may stand.

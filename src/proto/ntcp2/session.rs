@@ -1,5 +1,6 @@
 //! An established session: I2NP messages and RouterInfos in and out, several to a frame.
 
+use crate::base::frame::FramePool;
 use crate::base::limits::{I2NP_BODY_MAX, NTCP2_FRAME_MAX, ROUTER_INFO_MAX};
 use crate::base::rng::ShardRng;
 use crate::base::time::{Instant, Now, UnixTime};
@@ -99,8 +100,8 @@ impl Session {
         }
     }
 
-    /// Takes received bytes, in any split, and appends what they bring to `events`, in order. Frames that lie whole
-    /// in `bytes` are opened there: the content of `bytes` is spent afterwards.
+    /// Takes received bytes, in any split, and appends what they bring to `events`, in order, messages in buffers of
+    /// `frames`. Frames that lie whole in `bytes` are opened there: the content of `bytes` is spent afterwards.
     ///
     /// # Errors
     /// Why the session is over. A Termination that tells the peer is queued: flush, then close. Events of frames
@@ -109,12 +110,13 @@ impl Session {
         &mut self,
         bytes: &mut [u8],
         now: Now,
+        frames: &mut FramePool,
         events: &mut Vec<Event>,
     ) -> Result<(), SessionError> {
         if self.phase == Phase::Ended {
             return Err(SessionError::Over);
         }
-        let outcome = self.receive(bytes, now, events);
+        let outcome = self.receive(bytes, now, frames, events);
         if let Err(error) = &outcome {
             if self.phase == Phase::Open {
                 self.queue.clear();
@@ -129,12 +131,13 @@ impl Session {
         &mut self,
         mut bytes: &mut [u8],
         now: Now,
+        frames: &mut FramePool,
         events: &mut Vec<Event>,
     ) -> Result<(), SessionError> {
         while let Some(blocks) = self.opener.next_frame(&mut bytes)? {
             self.last_received = now.instant;
             for block in parse_blocks(&blocks) {
-                if let Some(event) = self.handle_block(block?, now) {
+                if let Some(event) = self.handle_block(block?, now, frames) {
                     events.push(event);
                 }
                 if self.phase == Phase::Ended {
@@ -145,9 +148,14 @@ impl Session {
         Ok(())
     }
 
-    fn handle_block(&mut self, block: Block<'_>, now: Now) -> Option<Event> {
+    fn handle_block(
+        &mut self,
+        block: Block<'_>,
+        now: Now,
+        frames: &mut FramePool,
+    ) -> Option<Event> {
         match block {
-            Block::I2np(bytes) => match I2npMessage::parse_short(bytes) {
+            Block::I2np(bytes) => match I2npMessage::parse_short_into(frames, bytes) {
                 Ok(message) => Some(Event::Message(message)),
                 Err(_) => {
                     self.refused_blocks += 1;

@@ -69,10 +69,8 @@ impl Router {
         Handshake::initiate(&local, remote, *clock, rng).unwrap()
     }
 
-    pub(super) fn listen(&self) -> Handshake {
-        let Self { keys, info, network, clock, .. } = self;
-        let local = Local { keys: &keys.ntcp2, network: *network, router_info: info };
-        Handshake::respond(&local, *clock)
+    pub(super) fn listen(&mut self) -> Handshake {
+        Handshake::respond(self.clock, &mut self.rng)
     }
 
     pub(super) fn give(
@@ -82,7 +80,8 @@ impl Router {
     ) -> Result<(), HandshakeError> {
         let Self { keys, info, network, rng, replay, clock } = self;
         let local = Local { keys: &keys.ntcp2, network: *network, router_info: info };
-        handshake.handle_bytes(&local, bytes, *clock, rng, replay)
+        handshake.handle_bytes(&local, bytes, *clock, rng, replay)?;
+        handshake.work_alone(&local, *clock, rng, replay)
     }
 }
 

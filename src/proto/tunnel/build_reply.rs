@@ -6,7 +6,7 @@ use crate::wire::build_record::{SHORT_REPLY_SIZE, ShortBuildReply};
 use crate::wire::i2np::tunnel_build::{BuildMessage, SHORT_RECORD_SIZE};
 use crate::wire::mapping::Mapping;
 
-use super::build_request::OpenedRequest;
+use super::build_request::{OpenedRequest, ShortReplyKeys};
 
 const _: () = assert!(SHORT_REPLY_SIZE + TAG_SIZE == SHORT_RECORD_SIZE);
 
@@ -15,21 +15,21 @@ const _: () = assert!(SHORT_REPLY_SIZE + TAG_SIZE == SHORT_RECORD_SIZE);
 ///
 /// Spec: tunnel creation (ECIES), reply record encryption.
 pub fn seal_reply(message: &mut BuildMessage<'_>, slot: usize, opened: &OpenedRequest, status: u8) {
-    let own = seal_record(&opened.reply_key, slot, &opened.hash, status);
+    let own = seal_record(&opened.reply, slot, status);
     for (index, record) in message.records_mut().iter_mut().enumerate() {
         if index == slot {
             *record = own;
         } else {
-            encrypt_other(&opened.reply_key, index, record);
+            encrypt_other(&opened.reply.key, index, record);
         }
     }
 }
 
-fn seal_record(key: &AeadKey, slot: usize, hash: &[u8; 32], status: u8) -> [u8; SHORT_RECORD_SIZE] {
+fn seal_record(keys: &ShortReplyKeys, slot: usize, status: u8) -> [u8; SHORT_RECORD_SIZE] {
     let reply = ShortBuildReply { status, options: Mapping::new() };
     let mut cleartext = reply.write();
     let nonce = u64::try_from(slot).unwrap_or(u64::MAX);
-    let tag = chacha::seal_in_place(key, nonce, hash, &mut cleartext);
+    let tag = chacha::seal_in_place(&keys.key, nonce, &keys.hash, &mut cleartext);
     let mut record = [0; SHORT_RECORD_SIZE];
     for (to, from) in record.iter_mut().zip(cleartext.iter().chain(&tag)) {
         *to = *from;
@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn the_reply_in_slot_2_is_the_known_one() {
         let hash = "f3ed014b7393508997cc41cad3f06e096cdee74feff5ff145a8e223f79f86221";
-        let record = seal_record(&key(), 2, &unhex_array(hash), 30);
+        let keys = ShortReplyKeys { key: key(), hash: unhex_array(hash) };
+        let record = seal_record(&keys, 2, 30);
         assert_eq!(hex(&record[..16]), "7411df7654cc571026239316b6f48a19");
         assert_eq!(hex(&record[202..]), "0572cd913e2e0f39eceedc9177173d11");
         let known = "abe0bc2beaa1acd6fb6fe0d6fabefc33bdebd196fba57f8758eb5d4ad4998528";

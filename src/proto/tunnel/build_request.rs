@@ -5,14 +5,17 @@
 
 use std::time::Duration;
 
-use crate::base::id::RouterHash;
+use zeroize::Zeroizing;
+
+use crate::base::id::{MessageId, RouterHash, TunnelId};
 use crate::base::time::UnixTime;
 use crate::crypto::chacha::TAG_SIZE;
 use crate::crypto::layer::LayerKeys;
+use crate::crypto::noise::SymmetricState;
 use crate::crypto::secret::{AeadKey, SharedSecret};
 use crate::crypto::x25519::X25519Public;
 use crate::proto::local::HopIdentity;
-use crate::wire::build_record::{BuildRecordError, HopRole, SHORT_REQUEST_SIZE, ShortBuildRequest};
+use crate::wire::build_record::{BuildRecordError, HopRole, ShortBuildRequest};
 use crate::wire::i2np::tunnel_build::{BuildMessage, SHORT_RECORD_SIZE};
 
 use super::record_keys::{GarlicReplyKey, RecordKeys};
@@ -32,19 +35,60 @@ const PREFIX_SIZE: usize = 16;
 /// Where the ciphertext starts: behind prefix and ephemeral key.
 const CIPHERTEXT_START: usize = PREFIX_SIZE + 32;
 
+/// What a creator asks of a hop, in whichever form of record. Times and the layer type are claims until
+/// [`check_request`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HopRequest {
+    /// The tunnel id that the hop receives on.
+    pub receive_tunnel: TunnelId,
+    /// The tunnel id at the next hop; for an outbound endpoint that of the reply tunnel.
+    pub next_tunnel: TunnelId,
+    /// The next hop; for an outbound endpoint the gateway of the reply tunnel.
+    pub next_hop: RouterHash,
+    /// What the hop is asked to be.
+    pub role: HopRole,
+    /// How the layers are encrypted; 0 is AES, and there is nothing else.
+    pub layer_type: u8,
+    /// When the request was made, in whole minutes since 1970.
+    pub request_minutes: u32,
+    /// The id under which the build message goes on.
+    pub next_message: MessageId,
+}
+
+impl From<ShortBuildRequest> for HopRequest {
+    fn from(request: ShortBuildRequest) -> Self {
+        Self {
+            receive_tunnel: request.receive_tunnel,
+            next_tunnel: request.next_tunnel,
+            next_hop: request.next_hop,
+            role: request.role,
+            layer_type: request.layer_type,
+            request_minutes: request.request_minutes,
+            next_message: request.next_message,
+        }
+    }
+}
+
 /// A request that was addressed to us and authenticates, with the keys that it agrees on.
 #[derive(Debug)]
-pub struct OpenedRequest {
+pub struct OpenedRequest<R = ShortReplyKeys> {
     /// What the creator asks.
-    pub request: ShortBuildRequest,
+    pub request: HopRequest,
     /// Keys of our layer.
     pub keys: LayerKeys,
+    /// What our answer and the other records are sealed with.
+    pub reply: R,
+    /// Outbound endpoints of short builds only: seals the whole reply for the creator.
+    pub garlic: Option<GarlicReplyKey>,
+}
+
+/// What seals the reply to a short request.
+#[derive(Debug)]
+pub struct ShortReplyKeys {
     /// Seals our answer and encrypts the other records.
-    pub reply_key: AeadKey,
+    pub key: AeadKey,
     /// Handshake hash after the request: the associated data of our answer.
     pub hash: [u8; 32],
-    /// Outbound endpoints only: seals the whole reply for the creator.
-    pub garlic: Option<GarlicReplyKey>,
 }
 
 /// Where a request would have its messages go, seen from where it came.
@@ -138,14 +182,17 @@ impl BuildRequestError {
 
 /// The first record that is addressed to `ours`, by the first 16 bytes of the hash.
 #[must_use]
-pub fn find_slot(message: &BuildMessage<'_>, ours: &RouterHash) -> Option<usize> {
+pub fn find_slot<const SIZE: usize>(
+    message: &BuildMessage<'_, SIZE>,
+    ours: &RouterHash,
+) -> Option<usize> {
     let prefix = ours.0.first_chunk::<PREFIX_SIZE>()?;
     message.records().iter().position(|record| record.starts_with(prefix))
 }
 
 /// The creator's ephemeral key in a record.
 #[must_use]
-pub fn ephemeral_key(record: &[u8; SHORT_RECORD_SIZE]) -> X25519Public {
+pub fn ephemeral_key<const SIZE: usize>(record: &[u8; SIZE]) -> X25519Public {
     let mut key = [0; 32];
     for (to, from) in key.iter_mut().zip(record.iter().skip(PREFIX_SIZE)) {
         *to = *from;
@@ -164,26 +211,34 @@ pub fn open_record(
     record: &[u8; SHORT_RECORD_SIZE],
     shared: &SharedSecret,
 ) -> Result<OpenedRequest, BuildRequestError> {
+    let (state, cleartext) = open(hop, record, shared)?;
+    let request = ShortBuildRequest::parse(&cleartext)?;
+    let keys = RecordKeys::derive(state.chain_key(), request.role);
+    Ok(OpenedRequest {
+        request: request.into(),
+        keys: keys.layer,
+        reply: ShortReplyKeys { key: keys.reply, hash: *state.hash() },
+        garlic: keys.garlic,
+    })
+}
+
+/// Opens a record of `SIZE` bytes with a request of `CLEARTEXT` in it, and leaves the state of its handshake.
+pub(super) fn open<const SIZE: usize, const CLEARTEXT: usize>(
+    hop: &HopIdentity,
+    record: &[u8; SIZE],
+    shared: &SharedSecret,
+) -> Result<(SymmetricState, Zeroizing<[u8; CLEARTEXT]>), BuildRequestError> {
+    const { assert!(SIZE == CIPHERTEXT_START + CLEARTEXT + TAG_SIZE) };
     let mut state = hop.initial_state();
     state.mix_hash(&ephemeral_key(record).0);
     let key = state.mix_key(shared);
-    let mut sealed = [0; SHORT_RECORD_SIZE - CIPHERTEXT_START];
-    const { assert!(SHORT_RECORD_SIZE - CIPHERTEXT_START == SHORT_REQUEST_SIZE + TAG_SIZE) };
-    for (to, from) in sealed.iter_mut().zip(record.iter().skip(CIPHERTEXT_START)) {
-        *to = *from;
-    }
+    let mut sealed = Zeroizing::new([0; SIZE]);
+    *sealed = *record;
+    let sealed = sealed.get_mut(CIPHERTEXT_START..).unwrap_or_default();
     let opened =
-        state.open_and_hash(&key, 0, &mut sealed).map_err(|_| BuildRequestError::Unauthentic)?;
+        state.open_and_hash(&key, 0, sealed).map_err(|_| BuildRequestError::Unauthentic)?;
     let cleartext = (&*opened).try_into().map_err(|_| BuildRequestError::Unauthentic)?;
-    let request = ShortBuildRequest::parse(cleartext)?;
-    let keys = RecordKeys::derive(state.chain_key(), request.role);
-    Ok(OpenedRequest {
-        request,
-        keys: keys.layer,
-        reply_key: keys.reply,
-        hash: *state.hash(),
-        garlic: keys.garlic,
-    })
+    Ok((state, Zeroizing::new(cleartext)))
 }
 
 /// Whether a router `ours` can take part as asked, given the neighbour that the request came from. Requests for
@@ -194,7 +249,7 @@ pub fn open_record(
 /// # Errors
 /// Each with its [`BuildRequestError::verdict`].
 pub fn check_request(
-    request: &ShortBuildRequest,
+    request: &HopRequest,
     ours: &RouterHash,
     previous: Option<&RouterHash>,
     now: UnixTime,
@@ -232,7 +287,6 @@ fn check_time(request_minutes: u32, now: UnixTime) -> Result<(), BuildRequestErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::id::TunnelId;
     use crate::crypto::secret::X25519Secret;
     use crate::crypto::testing::{hex, unhex_array};
     use crate::crypto::x25519::{diffie_hellman, public_key};
@@ -255,7 +309,7 @@ mod tests {
         open_record(&hop, record, &shared)
     }
 
-    fn known() -> ShortBuildRequest {
+    fn known() -> HopRequest {
         open(&unhex_array(RECORD)).unwrap().request
     }
 
@@ -271,12 +325,11 @@ mod tests {
         assert_eq!(opened.request.next_hop, RouterHash([0x11; 32]));
         assert_eq!(opened.request.role, HopRole::Participant);
         assert_eq!(opened.request.request_minutes, MINUTE);
-        assert_eq!(opened.request.expiration_s, 600);
         assert_eq!(opened.request.next_message.0, 0x0a0b_0c0d);
         let known = "f3ed014b7393508997cc41cad3f06e096cdee74feff5ff145a8e223f79f86221";
-        assert_eq!(hex(&opened.hash), known);
+        assert_eq!(hex(&opened.reply.hash), known);
         let known = "da7cff29cefb074dae37954093e20bfc9d397665ebb63e98e739d2f07d83a943";
-        assert_eq!(hex(opened.reply_key.expose()), known);
+        assert_eq!(hex(opened.reply.key.expose()), known);
         assert!(opened.garlic.is_none());
     }
 

@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn a_message_passes_once_and_from_the_previous_hop_only() {
         let participant = participant();
-        let mut filter = IvFilter::new(64, &mut ShardRng::from_seed([1; 32]));
+        let mut filter = IvFilter::new(64, Instant(3), &mut ShardRng::from_seed([1; 32]));
         let layer = std::array::from_fn(|n| u8::try_from(n % 256).unwrap());
         let mut body = TunnelData::write(TunnelId::new(5).unwrap(), &layer);
         let mut message = TunnelData::parse(&mut body).unwrap();

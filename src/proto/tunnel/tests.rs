@@ -63,7 +63,8 @@ impl Router {
         let secret = X25519Secret::from_bytes(rng.bytes());
         let identity = HopIdentity::new(RouterHash([number; 32]), &public_key(&secret));
         let load = Load { limit: 1, ..Load::default() };
-        let (replays, ivs) = (BuildReplayFilter::new(256, rng), IvFilter::new(256, rng));
+        let (replays, ivs) =
+            (BuildReplayFilter::new(256, rng), IvFilter::new(4096, Instant::default(), rng));
         Self { secret, identity, replays, ivs, load, tunnel: None }
     }
 

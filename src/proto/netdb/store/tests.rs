@@ -1,18 +1,21 @@
 use proptest::prelude::*;
 
-use super::super::testing::{FLOODFILL, NOON, ROUTER, hash, lease_set, router_info};
+use super::super::testing::{FLOODFILL, NOON, ROUTER, hash, lease_set, lease_set_of, router_info};
 use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const WIDE: KindLimits = KindLimits { records_max: 100, bytes_max: 1 << 20 };
 
+fn each(limits: KindLimits) -> StoreLimits {
+    StoreLimits { routers: limits, lease_sets: limits, meta_lease_sets: limits }
+}
+
 fn wide() -> Store {
-    Store::new(StoreLimits { routers: WIDE, lease_sets: WIDE })
+    Store::new(each(WIDE))
 }
 
 fn narrow(records_max: usize) -> Store {
-    let limits = KindLimits { records_max, ..WIDE };
-    Store::new(StoreLimits { routers: limits, lease_sets: limits })
+    Store::new(each(KindLimits { records_max, ..WIDE }))
 }
 
 fn router(seed: u8, published: UnixTime) -> Record {
@@ -20,7 +23,18 @@ fn router(seed: u8, published: UnixTime) -> Record {
 }
 
 fn leases(seed: u8, published: UnixTime) -> Record {
-    Record::LeaseSet2(lease_set(seed, published, 600))
+    Record::LeaseSet(lease_set(seed, published, 600))
+}
+
+/// Makers of every kind of record.
+fn makers() -> impl Iterator<Item = impl Fn(u8, UnixTime) -> Record> {
+    let kinds = std::iter::once(None).chain(LeaseSetKind::ALL.map(Some));
+    kinds.map(|kind| {
+        move |seed, published| match kind {
+            None => router(seed, published),
+            Some(kind) => Record::LeaseSet(lease_set_of(kind, seed, published, 600)),
+        }
+    })
 }
 
 fn stored(outcome: Outcome) -> Insertion {
@@ -29,7 +43,7 @@ fn stored(outcome: Outcome) -> Insertion {
 
 #[test]
 fn newer_replaces_older() {
-    for make in [router, leases] {
+    for make in makers() {
         let mut store = wide();
         let mut insert = |record| store.insert(record, Provenance::Published);
         assert_eq!(insert(make(1, NOON)), stored(Outcome::New));
@@ -45,7 +59,7 @@ fn newer_replaces_older() {
 
 #[test]
 fn what_we_looked_up_is_ours_alone_until_it_is_published() {
-    for make in [router, leases] {
+    for make in makers() {
         let mut store = wide();
         let record = make(1, NOON);
         let key = record.key();
@@ -89,7 +103,7 @@ fn routers_are_found_for_ourselves_however_they_came() {
 
 #[test]
 fn the_least_life_gives_way() {
-    for make in [router, leases] {
+    for make in makers() {
         let mut store = narrow(2);
         let _ = store.insert(make(1, NOON), Provenance::Published);
         let _ = store.insert(make(2, NOON + MINUTE), Provenance::Published);
@@ -108,15 +122,57 @@ fn one_kind_cannot_displace_the_other() {
     let _ = store.insert(router(1, NOON), Provenance::Published);
     let insertion = store.insert(leases(2, NOON + MINUTE), Provenance::Published);
     assert_eq!(insertion, stored(Outcome::New));
-    assert_eq!((store.counts().routers, store.counts().lease_sets), (1, 1));
+    assert_eq!((store.counts().routers, store.counts().all_lease_sets()), (1, 1));
+}
+
+#[test]
+fn of_two_types_under_one_key_the_later_stays() {
+    // The encrypted one stands under another key.
+    let kinds = [LeaseSetKind::LeaseSet, LeaseSetKind::LeaseSet2, LeaseSetKind::MetaLeaseSet];
+    for held in kinds {
+        for newcomer in kinds {
+            let mut store = wide();
+            let mut insert = |kind, published, seconds| {
+                let set = lease_set_of(kind, 1, published, seconds);
+                store.insert(Record::LeaseSet(set), Provenance::Published)
+            };
+            assert_eq!(insert(held, NOON, 600), stored(Outcome::New));
+            // However long it lives.
+            assert_eq!(insert(newcomer, NOON - MINUTE, 900), stored(Outcome::NotNewer));
+            assert_eq!(insert(newcomer, NOON, 900), stored(Outcome::NotNewer));
+            assert_eq!(insert(newcomer, NOON + MINUTE, 600), stored(Outcome::Newer));
+            let counts = store.counts();
+            assert_eq!((*counts.lease_sets.of(newcomer), counts.all_lease_sets()), (1, 1));
+        }
+    }
+}
+
+#[test]
+fn meta_lease_sets_have_bounds_of_their_own() {
+    let mut store = narrow(1);
+    let of = |kind, seed, seconds| Record::LeaseSet(lease_set_of(kind, seed, NOON, seconds));
+    let meta = of(LeaseSetKind::MetaLeaseSet, 1, u16::MAX);
+    assert_eq!(store.insert(meta, Provenance::Published), stored(Outcome::New));
+    for (kind, seed) in [(LeaseSetKind::LeaseSet2, 2), (LeaseSetKind::EncryptedLeaseSet, 3)] {
+        let insertion = store.insert(of(kind, seed, 600 + u16::from(seed)), Provenance::Published);
+        assert_eq!(insertion.outcome, Outcome::New);
+        assert_eq!(insertion.shed.len(), usize::from(seed) - 2, "by one of its own bounds");
+    }
+    let lesser = of(LeaseSetKind::MetaLeaseSet, 4, u16::MAX - 1);
+    assert_eq!(store.insert(lesser, Provenance::Published), stored(Outcome::Full));
+    let counts = store.counts();
+    assert_eq!(*counts.lease_sets.of(LeaseSetKind::MetaLeaseSet), 1);
+    assert_eq!(counts.all_lease_sets(), 2);
+    assert_eq!(store.expire(NOON + 11 * MINUTE, 0).lease_sets.len(), 1);
+    assert_eq!(store.expire(NOON + 19 * 60 * MINUTE, 0).lease_sets.len(), 1);
+    assert_eq!(store.counts(), Counts::default());
 }
 
 #[test]
 fn bytes_are_bounded_too() {
     let size = router(1, NOON).bytes().len();
     let bytes_max = 2 * size + size / 2;
-    let limits = KindLimits { records_max: 100, bytes_max };
-    let mut store = Store::new(StoreLimits { routers: limits, lease_sets: limits });
+    let mut store = Store::new(each(KindLimits { records_max: 100, bytes_max }));
     for seed in 1..=3 {
         let published = NOON + u32::from(seed) * MINUTE;
         let _ = store.insert(router(seed, published), Provenance::Published);
@@ -124,23 +180,25 @@ fn bytes_are_bounded_too() {
     assert_eq!(store.counts().routers, 2);
     assert!(store.router(&hash(1)).is_none());
     let tiny = KindLimits { records_max: 100, bytes_max: size - 1 };
-    let mut store = Store::new(StoreLimits { routers: tiny, lease_sets: tiny });
+    let mut store = Store::new(each(tiny));
     let insertion = store.insert(router(1, NOON), Provenance::Published);
     assert_eq!(insertion, stored(Outcome::Full));
 }
 
 #[test]
 fn lease_sets_go_when_their_time_is_over() {
-    let mut store = wide();
-    let _ = store.insert(leases(1, NOON), Provenance::Published);
-    let key = leases(1, NOON).key();
-    let end = NOON + 10 * MINUTE;
-    let before = end - Duration::from_millis(1);
-    assert!(store.find_published(&key, before).is_some());
-    assert!(store.find_published(&key, end).is_none(), "not answered even if still held");
-    assert!(store.expire(before, 0).is_empty());
-    assert_eq!(store.expire(end, 0), [key]);
-    assert_eq!(store.counts(), Counts::default());
+    for make in makers().skip(1) {
+        let mut store = wide();
+        let _ = store.insert(make(1, NOON), Provenance::Published);
+        let key = make(1, NOON).key();
+        let end = NOON + 10 * MINUTE;
+        let before = end - Duration::from_millis(1);
+        assert!(store.find_published(&key, before).is_some());
+        assert!(store.find_published(&key, end).is_none(), "not answered even if still held");
+        assert_eq!(store.expire(before, 0), Gone::default());
+        assert_eq!(store.expire(end, 0), Gone { routers: vec![], lease_sets: vec![key] });
+        assert_eq!(store.counts(), Counts::default());
+    }
 }
 
 #[test]
@@ -151,13 +209,10 @@ fn old_routers_go_only_when_they_can_be_spared() {
         let _ = store.insert(router(seed, published), Provenance::Published);
     }
     let hour_later = NOON + 63 * MINUTE;
-    assert!(store.expire(hour_later, 0).is_empty());
-    assert_eq!(store.expire(hour_later, 1), [hash(1).into()]);
-    assert_eq!(
-        store.expire(hour_later, 10),
-        [hash(2).into()],
-        "the third is an hour old, not more"
-    );
+    assert_eq!(store.expire(hour_later, 0), Gone::default());
+    let gone = |seed| Gone { routers: vec![hash(seed)], lease_sets: vec![] };
+    assert_eq!(store.expire(hour_later, 1), gone(1));
+    assert_eq!(store.expire(hour_later, 10), gone(2), "the third is an hour old, not more");
     assert_eq!(store.counts().routers, 2);
 }
 
@@ -210,10 +265,17 @@ fn a_router_that_becomes_floodfill_leaves_the_sample() {
 fn check(store: &Store, limits: StoreLimits, now: UnixTime) -> Result<(), TestCaseError> {
     let counts = store.counts();
     prop_assert!(counts.routers <= limits.routers.records_max);
-    prop_assert!(counts.lease_sets <= limits.lease_sets.records_max);
+    let metas = *counts.lease_sets.of(LeaseSetKind::MetaLeaseSet);
+    prop_assert!(metas <= limits.meta_lease_sets.records_max);
+    prop_assert!(counts.all_lease_sets() - metas <= limits.lease_sets.records_max);
+    for kind in LeaseSetKind::ALL {
+        let held = store.iter().filter(|(_, record)| record.kind() == RecordKind::LeaseSet(kind));
+        prop_assert_eq!(held.count(), *counts.lease_sets.of(kind));
+    }
     prop_assert!(counts.router_bytes <= limits.routers.bytes_max);
-    prop_assert!(counts.lease_set_bytes <= limits.lease_sets.bytes_max);
-    prop_assert_eq!(counts.routers + counts.lease_sets, store.iter().count());
+    prop_assert!(store.lease_sets.bytes <= limits.lease_sets.bytes_max);
+    prop_assert!(store.meta_lease_sets.bytes <= limits.meta_lease_sets.bytes_max);
+    prop_assert_eq!(counts.routers + counts.all_lease_sets(), store.iter().count());
     let keys: Vec<_> = store.iter().map(|(key, _)| *key).collect();
     prop_assert!(keys.is_sorted_by(|a, b| a < b));
     let mut bytes = 0;
@@ -240,12 +302,11 @@ proptest! {
 
     #[test]
     fn bounds_hold_and_all_parts_agree(
-        steps in proptest::collection::vec((1u8..12, 0u8..8, 0u32..120, any::<bool>()), 1..60),
+        steps in proptest::collection::vec((1u8..12, 0u8..9, 0u32..120, any::<bool>()), 1..60),
         records_max in 1usize..6,
         bytes_max in 500usize..4000,
     ) {
-        let limits = KindLimits { records_max, bytes_max };
-        let limits = StoreLimits { routers: limits, lease_sets: limits };
+        let limits = each(KindLimits { records_max, bytes_max });
         let mut store = Store::new(limits);
         let mut now = NOON;
         for (seed, step, minutes, is_published) in steps {
@@ -255,10 +316,14 @@ proptest! {
             let options = if seed % 3 == 0 { FLOODFILL } else { ROUTER };
             let record = match step {
                 0..=3 => Record::RouterInfo(router_info(seed, published, options)),
-                4..=6 => leases(seed + 100, published),
+                4..=7 => {
+                    let kind = LeaseSetKind::ALL[usize::from(step) - 4];
+                    Record::LeaseSet(lease_set_of(kind, seed + 100, published, 600))
+                }
                 _ => {
                     now = now.max(published);
-                    for key in store.expire(now, usize::from(seed)) {
+                    let Gone { routers, lease_sets } = store.expire(now, usize::from(seed));
+                    for key in routers.into_iter().map(RecordKey::from).chain(lease_sets) {
                         prop_assert!(store.find_published(&key, now).is_none());
                     }
                     check(&store, limits, now)?;

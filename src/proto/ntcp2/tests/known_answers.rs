@@ -2,7 +2,9 @@
 
 use super::super::handshake::Step;
 use super::super::initiator::{self, Initiator};
-use super::super::responder::{self, answer, open_confirmed, open_request};
+use super::super::responder::{
+    self, answer, begin_answer, begin_confirmed, begin_request, open_confirmed, open_request,
+};
 use super::super::{Keys, Local, ReplayFilter};
 use crate::base::id::RouterHash;
 use crate::base::rng::ShardRng;
@@ -11,6 +13,7 @@ use crate::crypto::chacha::open_in_place;
 use crate::crypto::secret::{AeadKey, X25519Secret};
 use crate::crypto::siphash::{SipKey, siphash24};
 use crate::crypto::testing::{hex, unhex, unhex_array};
+use crate::crypto::x25519::{diffie_hellman, public_key};
 use crate::proto::ntcp2::framing::DataKeys;
 use crate::proto::ntcp2::{Direction, Session};
 use crate::wire::ntcp2::TerminationReason;
@@ -59,9 +62,13 @@ fn a_handshake_with_fixed_inputs_is_the_known_one() {
     let (head, padding) = bytes.split_at_mut(64);
     let mut replay = ReplayFilter::new();
     let later = clock(0x6600_0001);
-    let requested = open_request(&bob, head, later, &mut replay).unwrap();
+    let opening = begin_request(&bob, head, &replay).unwrap();
+    let shared = diffie_hellman(&secret(3), &public_key(&secret(1)));
+    let requested = open_request(&bob, opening, shared, later, &mut replay).unwrap();
     let choices = responder::Choices { ephemeral: secret(4), padding: vec![9; 3] };
-    let (answered, created) = answer(&bob, requested, padding, choices, later).unwrap();
+    let answering = begin_answer(requested, padding, choices);
+    let shared = diffie_hellman(&secret(4), &public_key(&secret(1)));
+    let (answered, created) = answer(&bob, answering, shared, later).unwrap();
     assert_eq!(hex(&created), MESSAGE_2);
 
     let mut bytes = created.to_vec();
@@ -77,7 +84,9 @@ fn a_handshake_with_fixed_inputs_is_the_known_one() {
     assert_eq!(hex(&confirmed), MESSAGE_3);
 
     let mut bytes = confirmed.to_vec();
-    let opened = open_confirmed(answered, &mut bytes).unwrap();
+    let proving = begin_confirmed(answered, &mut bytes).unwrap();
+    let shared = diffie_hellman(&secret(4), &public_key(&secret(2)));
+    let opened = open_confirmed(proving, shared).unwrap();
     assert_eq!(hex(opened.noise.hash()), HASH);
     assert_eq!(opened.static_key, alice.keys.static_public);
     assert_eq!(opened.blocks, [&[2, 0, 11, 0][..], &[7; 10]].concat());

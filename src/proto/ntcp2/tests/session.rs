@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::super::framing::{DataKeys, Opener, Sealer};
 use super::super::{ClockSkew, Direction, Event, Session, SessionError};
 use super::{at, established, now};
+use crate::base::frame::FramePool;
 use crate::base::id::MessageId;
 use crate::base::limits::{I2NP_BODY_MAX, ROUTER_INFO_MAX};
 use crate::base::rng::ShardRng;
@@ -34,7 +35,7 @@ fn flushed(session: &mut Session) -> Vec<u8> {
 
 fn received(session: &mut Session, mut bytes: Vec<u8>) -> (Vec<Event>, Result<(), SessionError>) {
     let mut events = Vec::new();
-    let outcome = session.handle_bytes(&mut bytes, now(), &mut events);
+    let outcome = session.handle_bytes(&mut bytes, now(), &mut FramePool::alone(), &mut events);
     (events, outcome)
 }
 
@@ -261,9 +262,9 @@ fn times_of_activity_are_kept() {
     alice.flush(at(5), &mut rng(), &mut bytes);
     assert_eq!(alice.last_sent(), at(5).instant);
     let (mut events, half) = (Vec::new(), bytes.len() / 2);
-    bob.handle_bytes(&mut bytes[..half], at(6), &mut events).unwrap();
+    bob.handle_bytes(&mut bytes[..half], at(6), &mut FramePool::alone(), &mut events).unwrap();
     assert_eq!(bob.last_received(), start);
-    bob.handle_bytes(&mut bytes[half..], at(7), &mut events).unwrap();
+    bob.handle_bytes(&mut bytes[half..], at(7), &mut FramePool::alone(), &mut events).unwrap();
     assert_eq!((bob.last_received(), events.len()), (at(7).instant, 1));
 }
 
@@ -311,7 +312,7 @@ proptest! {
         let mut rest = &mut stream[..];
         while !rest.is_empty() {
             let (piece, behind) = rest.split_at_mut(pieces.next().unwrap().min(rest.len()));
-            bob.handle_bytes(piece, now(), &mut events).unwrap();
+            bob.handle_bytes(piece, now(), &mut FramePool::alone(), &mut events).unwrap();
             rest = behind;
         }
         prop_assert_eq!(messages(&events), expected);
