@@ -12,12 +12,10 @@ use crate::base::rng::ShardRng;
 use crate::base::time::Instant;
 use crate::crypto::secret::SharedSecret;
 use crate::proto::local::HopIdentity;
+use crate::proto::tunnel::build_form::BuildForm;
 use crate::proto::tunnel::build_replay::BuildReplayFilter;
-use crate::proto::tunnel::build_request::{
-    self, BuildRequestError, Onward, Verdict, check_request,
-};
+use crate::proto::tunnel::build_request::{BuildRequestError, Onward, Verdict, check_request};
 use crate::wire::build_record::HopRole;
-use crate::wire::i2np::tunnel_build::{BuildMessage, RecordSize};
 
 /// The opener of build requests on one shard.
 pub struct BuildOpener {
@@ -38,16 +36,12 @@ impl BuildOpener {
         self.replay.early_rotations()
     }
 
-    fn request(&mut self, origin: Origin, mut body: Frame, cx: &mut Context<'_>) {
-        let Ok(message) = BuildMessage::parse(&mut body, RecordSize::Short) else {
+    fn request(&mut self, origin: Origin, form: BuildForm, mut body: Frame, cx: &mut Context<'_>) {
+        let Ok(found) = form.find(&mut body, &cx.node.hash()) else {
             cx.count_drop(Drop::Malformed);
             return;
         };
-        let Some(slot) = build_request::find_slot(&message, &cx.node.hash()) else {
-            cx.count_drop(Drop::BuildNotForUs);
-            return;
-        };
-        let Some(public) = message.record(slot).map(build_request::ephemeral_key) else {
+        let Some((slot, public)) = found else {
             cx.count_drop(Drop::BuildNotForUs);
             return;
         };
@@ -59,15 +53,13 @@ impl BuildOpener {
             cx.count_drop(drop_reason(error));
             return;
         }
-        let purpose = DiffieHellmanPurpose::Build(WaitingBuild { origin, body, slot });
+        let purpose = DiffieHellmanPurpose::Build(WaitingBuild { origin, form, body, slot });
         cx.effects.diffie_hellmans.push(DiffieHellman { public, purpose });
     }
 
     fn open(&mut self, waiting: WaitingBuild, shared: &SharedSecret, cx: &mut Context<'_>) {
-        let WaitingBuild { origin, mut body, slot } = waiting;
-        let Ok(message) = BuildMessage::parse(&mut body, RecordSize::Short) else { return };
-        let Some(record) = message.record(slot) else { return };
-        let opened = match build_request::open_record(&self.hop, record, shared) {
+        let WaitingBuild { origin, form, mut body, slot } = waiting;
+        let opened = match form.open(&mut body, slot, &self.hop, shared) {
             Ok(opened) => opened,
             Err(error) => {
                 cx.count_drop(drop_reason(error));
@@ -75,7 +67,7 @@ impl BuildOpener {
             }
         };
         let previous = origin.peer();
-        let request = &opened.request;
+        let request = opened.request();
         let refusal = match check_request(request, &cx.node.hash(), previous.as_ref(), cx.now.unix)
         {
             Ok(Onward::Further) => None,
@@ -95,7 +87,7 @@ impl BuildOpener {
             HopRole::InboundGateway => Address::Gateway(request.receive_tunnel),
             HopRole::Participant | HopRole::OutboundEndpoint => Address::Here,
         };
-        let build = OpenedBuild { previous, body, slot, opened, refusal };
+        let build = OpenedBuild { previous, form, body, slot, opened, refusal };
         cx.send(address, Message::Transit(TransitMessage::Install(Box::new(build))));
     }
 }
@@ -119,7 +111,9 @@ impl Actor for BuildOpener {
 
     fn handle(&mut self, message: BuildActorMessage, cx: &mut Context<'_>) {
         match message {
-            BuildActorMessage::Request { origin, body } => self.request(origin, body, cx),
+            BuildActorMessage::Request { origin, form, body } => {
+                self.request(origin, form, body, cx);
+            }
             BuildActorMessage::Shared { waiting, shared: Ok(shared) } => {
                 self.open(waiting, &shared, cx);
             }

@@ -1,17 +1,17 @@
 //! What an actor is, and the context through which it acts.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::address::Address;
 use super::counters::{Counters, Drop};
 use super::message::{
-    DiffieHellman, Inbound, Message, Origin, SessionMessage, Unknown, Verification,
+    DiffieHellman, Inbound, Knock, Message, Origin, SessionMessage, Unknown, Verification,
 };
 use super::node::NodeConfig;
 use super::snapshot::Snapshot;
-use crate::base::frame::Frame;
+use crate::base::frame::{Frame, FramePool};
 use crate::base::id::{ConnectionId, MessageId, RouterHash, ShardId, TunnelId};
 use crate::base::limits::MESSAGE_LIFE;
 use crate::base::rng::ShardRng;
@@ -69,6 +69,13 @@ pub enum TransportEffect {
     },
     /// Keep our RouterInfo where operators and other routers find it.
     SaveRouterInfo(Arc<[u8]>),
+    /// Keep what the netdb now holds of a router, so that it is there after a restart.
+    Remember {
+        /// Which router.
+        router: RouterHash,
+        /// Its RouterInfo as signed; absent where it is gone.
+        info: Option<Arc<[u8]>>,
+    },
 }
 
 /// How a connection ends.
@@ -91,8 +98,8 @@ pub struct Effects {
     pub diffie_hellmans: Vec<DiffieHellman>,
     /// Signatures to check, done together later in the turn.
     pub verifications: Vec<Verification>,
-    /// Addresses that peers have just connected from; all shards are told.
-    pub knocks: Vec<IpAddr>,
+    /// Peers that have just begun a handshake here; all shards are told.
+    pub knocks: Vec<Knock>,
     /// A new snapshot for all shards.
     pub snapshot: Option<Arc<Snapshot>>,
 }
@@ -111,6 +118,8 @@ pub struct Context<'a> {
     pub rng: &'a mut ShardRng,
     /// The shard's counters.
     pub counters: &'a mut Counters,
+    /// The shard's buffers: what a frame held goes back to them when it has been done with.
+    pub frames: &'a mut FramePool,
     /// Where effects go.
     pub effects: &'a mut Effects,
 }

@@ -1,5 +1,8 @@
 //! Plain integers that one shard counts with, and the reasons for which it drops things.
 
+use crate::base::histogram::Histogram;
+use crate::wire::lease_set::PerLeaseSetKind;
+
 /// Counts of one shard since its start. Summed over shards only when somebody asks.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
@@ -27,24 +30,22 @@ pub struct Counters {
     pub explorations_answered: u64,
     /// Stores of RouterInfos.
     pub stores_router_info: StoreCounts,
-    /// Stores of lease sets.
-    pub stores_lease_set: StoreCounts,
+    /// Stores of lease sets, by their type.
+    pub stores_lease_set: PerLeaseSetKind<StoreCounts>,
     /// Lookups of RouterInfos.
     pub lookups_router_info: LookupCounts,
-    /// Lookups of lease sets.
+    /// Lookups of lease sets; those that were found are in [`Counters::lease_sets_found`].
     pub lookups_lease_set: LookupCounts,
+    /// Lookups that were answered with a lease set, by its type.
+    pub lease_sets_found: PerLeaseSetKind<u64>,
     /// Explorations.
     pub lookups_exploration: LookupCounts,
+    /// Replies to lookups.
+    pub lookup_replies: ReplyCounts,
     /// Records that we flooded, counted per copy.
     pub floods: u64,
-    /// Batches given to the tunnel-layer kernel.
-    pub layer_batches: u64,
-    /// Messages in those batches.
-    pub layer_messages: u64,
-    /// Batches of Diffie-Hellmans.
-    pub diffie_hellman_batches: u64,
-    /// Diffie-Hellmans in those batches.
-    pub diffie_hellmans: u64,
+    /// Sizes of the batches of shared work.
+    pub batches: Batches,
     drops: DropCounts,
 }
 
@@ -55,6 +56,35 @@ struct DropCounts([u64; Drop::COUNT]);
 impl Default for DropCounts {
     fn default() -> Self {
         Self([0; Drop::COUNT])
+    }
+}
+
+/// How much of each kind of shared work the turns did at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches {
+    /// Tunnel messages, through the layer kernel.
+    pub layers: Histogram,
+    /// Diffie-Hellmans.
+    pub diffie_hellmans: Histogram,
+    /// Signatures.
+    pub signatures: Histogram,
+    /// Sessions with something to seal.
+    pub sealings: Histogram,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        let empty = Histogram::new(Histogram::BATCH);
+        Self { layers: empty, diffie_hellmans: empty, signatures: empty, sealings: empty }
+    }
+}
+
+impl Batches {
+    /// Counts a batch of `size`; none is no batch.
+    pub fn record(histogram: &mut Histogram, size: usize) {
+        if size > 0 {
+            histogram.record(u64::try_from(size).unwrap_or(u64::MAX));
+        }
     }
 }
 
@@ -78,6 +108,17 @@ pub struct LookupCounts {
     pub referred: u64,
     /// Not answered.
     pub refused: u64,
+}
+
+/// How replies to lookups went out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReplyCounts {
+    /// As they were.
+    pub plain: u64,
+    /// Under a key and tag of ECIES.
+    pub ecies: u64,
+    /// Under an AES key and session tag.
+    pub aes: u64,
 }
 
 impl Counters {
@@ -138,8 +179,18 @@ drops! {
     HandshakeNetwork = "handshake_network",
     /// Handshake: the RouterInfo is not acceptable.
     HandshakeRouterInfo = "handshake_router_info",
+    /// A connection whose address connects too often.
+    HandshakeAddressRate = "handshake_address_rate",
+    /// A connection whose subnet connects too often.
+    HandshakeSubnetRate = "handshake_subnet_rate",
+    /// Handshake: its public-key work could not be done in time.
+    HandshakeOverload = "handshake_overload",
+    /// Handshake: given up for newer ones, of which there are too many.
+    HandshakesFull = "handshakes_full",
     /// Handshake: not finished in time.
     HandshakeTimeout = "handshake_timeout",
+    /// The clock of an established session's peer has moved away from ours by a minute or more.
+    SessionClockSkew = "session_clock_skew",
     /// A peer of an established session broke the protocol.
     SessionBroken = "session_broken",
     /// A block of a session: its message does not parse, or its RouterInfo is too large.
@@ -148,6 +199,8 @@ drops! {
     SessionsFull = "sessions_full",
     /// A session's queue is full: the peer does not read.
     SessionQueueFull = "session_queue_full",
+    /// The queues of all sessions together are full.
+    QueuedBytesFull = "queued_bytes_full",
     /// Too many routers wait to be dialled.
     DialsFull = "dials_full",
     /// Too many messages wait for one router.
@@ -180,8 +233,6 @@ drops! {
     BuildStale = "build_stale",
     /// A build without a previous hop where one is needed.
     BuildNoPreviousHop = "build_no_previous_hop",
-    /// A build message of an obsolete or long form.
-    BuildUnsupported = "build_unsupported",
     /// A garlic message that does not open.
     GarlicUnauthentic = "garlic_unauthentic",
     /// A garlic message that was seen before, or is too old.
@@ -192,6 +243,10 @@ drops! {
     DiffieHellmanBudget = "diffie_hellman_budget",
     /// A key whose Diffie-Hellman yields nothing.
     WeakKey = "weak_key",
+    /// A record from somebody who stores too many.
+    StoreRate = "store_rate",
+    /// A lookup from somebody who brings too many.
+    LookupRate = "lookup_rate",
     /// A record that the netdb does not take.
     StoreRefused = "store_refused",
     /// A record whose signature does not hold.
@@ -200,8 +255,6 @@ drops! {
     StoreFull = "store_full",
     /// A lookup that is not answered: we are no floodfill, or it makes no sense.
     LookupRefused = "lookup_refused",
-    /// A lookup that wants its answer under an AES session tag.
-    LookupAes = "lookup_aes",
     /// A search reply or confirmation that nobody waits for.
     Unasked = "unasked",
     /// The shard's run queue is full.

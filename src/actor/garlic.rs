@@ -91,15 +91,15 @@ fn is_for_routers(kind: MessageType) -> bool {
         MessageType::DatabaseStore
         | MessageType::DatabaseLookup
         | MessageType::ShortTunnelBuild
+        | MessageType::TunnelBuild
+        | MessageType::VariableTunnelBuild
         | MessageType::DeliveryStatus => true,
         MessageType::DatabaseSearchReply
         | MessageType::Garlic
         | MessageType::TunnelData
         | MessageType::TunnelGateway
         | MessageType::Data
-        | MessageType::TunnelBuild
         | MessageType::TunnelBuildReply
-        | MessageType::VariableTunnelBuild
         | MessageType::VariableTunnelBuildReply
         | MessageType::OutboundTunnelBuildReply
         | MessageType::Unknown(_) => false,

@@ -1,7 +1,7 @@
 //! The closed set of messages between actors.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
@@ -11,10 +11,10 @@ use crate::crypto::secret::SharedSecret;
 use crate::crypto::x25519::{WeakKey, X25519Public};
 use crate::proto::netdb::exploration::Explore;
 use crate::proto::netdb::store::{Provenance, Record, RecordKind};
-use crate::proto::ntcp2::Session;
-use crate::proto::tunnel::build_request::OpenedRequest;
+use crate::proto::ntcp2::{RequestMark, Session};
+use crate::proto::tunnel::build_form::{BuildForm, OpenedRecord};
 use crate::wire::i2np::I2npMessage;
-use crate::wire::lease_set::LeaseSet2;
+use crate::wire::lease_set::AnyLeaseSet;
 use crate::wire::router_address::Ntcp2Endpoint;
 use crate::wire::router_info::RouterInfo;
 use crate::wire::unverified::{SignatureRefused, Unverified};
@@ -40,6 +40,8 @@ pub enum Message {
     LocalRouter(LocalRouterMessage),
     /// A new view for this shard.
     Snapshot(Arc<Snapshot>),
+    /// Frames of this shard that another has done with.
+    Frames(Vec<Frame>),
 }
 
 /// How an I2NP message came to us.
@@ -104,18 +106,29 @@ pub enum SessionMessage {
         /// What to do when we do not know the router.
         unknown: Unknown,
     },
-    /// A peer has just connected from this address, on some shard.
-    Knock(IpAddr),
+    /// A peer has just begun a handshake, on some shard.
+    Knock(Knock),
     /// Open a session.
     Dial(Ntcp2Endpoint),
     /// Take over a session whose handshake ended on another shard.
     Adopt(Box<Adoption>),
 }
 
+/// What one shard tells the others of a message 1 that it has accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Knock {
+    /// Where it came from.
+    pub address: IpAddr,
+    /// What it is known by if it comes again.
+    pub request: RequestMark,
+}
+
 /// An accepted session on its way to the shard that owns its router.
 pub struct Adoption {
     /// The transport connection.
     pub connection: ConnectionId,
+    /// Its other end.
+    pub remote: Option<SocketAddr>,
     /// The established session.
     pub session: Session,
     /// The peer's RouterInfo, verified in the handshake.
@@ -239,8 +252,8 @@ pub struct Verified {
 pub enum CandidateRecord {
     /// A RouterInfo.
     RouterInfo(Unverified<RouterInfo>),
-    /// A lease set of type 3.
-    LeaseSet2(Unverified<LeaseSet2>),
+    /// A lease set.
+    LeaseSet(Unverified<AnyLeaseSet>),
 }
 
 /// A signature to be checked with the turn's others.
@@ -263,10 +276,12 @@ pub enum GarlicMessage {
 /// For the opener of build requests.
 #[derive(Debug)]
 pub enum BuildActorMessage {
-    /// A ShortTunnelBuild.
+    /// A request, in whichever form.
     Request {
         /// How it came.
         origin: Origin,
+        /// Its form.
+        form: BuildForm,
         /// Its body.
         body: Frame,
     },
@@ -284,6 +299,8 @@ pub enum BuildActorMessage {
 pub struct WaitingBuild {
     /// How it came.
     pub origin: Origin,
+    /// Its form.
+    pub form: BuildForm,
     /// The message's body.
     pub body: Frame,
     /// Which record is ours.
@@ -316,12 +333,14 @@ pub enum TransitMessage {
 pub struct OpenedBuild {
     /// The router that sent us the request, where one did.
     pub previous: Option<RouterHash>,
-    /// The message's body.
+    /// The message's form.
+    pub form: BuildForm,
+    /// Its body.
     pub body: Frame,
     /// Which record is ours.
     pub slot: usize,
     /// Our record, opened.
-    pub opened: OpenedRequest,
+    pub opened: OpenedRecord,
     /// The status with which it has to be refused, whatever the load.
     pub refusal: Option<u8>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Address;
-use super::contract::{Actor, Context};
+use super::contract::{Actor, Context, TransportEffect};
 use super::counters::{Drop, LookupCounts, StoreCounts};
 use super::message::{
     Candidate, CandidateRecord, DialerMessage, FloodWish, LocalRouterMessage, Message,
@@ -18,8 +18,8 @@ use crate::base::id::{RecordKey, RouterHash, ShardId};
 use crate::base::limits::ROUTER_INFO_MAX;
 use crate::base::rng::ShardRng;
 use crate::base::time::Instant;
-use crate::crypto::secret::AeadKey;
-use crate::proto::garlic::tagged_reply;
+use crate::crypto::secret::{AeadKey, SessionKey};
+use crate::proto::garlic::{session_tag_reply, tagged_reply};
 use crate::proto::netdb::acceptance::{self, Conditions, Rejection};
 use crate::proto::netdb::exploration::Exploration;
 use crate::proto::netdb::floodfill::{self, Answerer, Flood, LookupAnswer, ReplyRoute};
@@ -30,8 +30,9 @@ use crate::proto::netdb::store::{
 use crate::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
 use crate::wire::i2np::database_store::{DatabaseStore, StoreData, inflate};
 use crate::wire::i2np::{I2npMessage, MessageType};
-use crate::wire::lease_set::LeaseSet2;
+use crate::wire::lease_set::{AnyLeaseSet, LeaseSetKind};
 use crate::wire::router_info::RouterInfo;
+use crate::wire::unverified::Unverified;
 
 /// How often the slice is swept and its size told to the owner of our RouterInfo.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -59,13 +60,14 @@ impl Netdb {
     /// The empty slice of one shard.
     #[must_use]
     pub fn new(node: &NodeConfig, shard: ShardId, now: Instant, rng: &mut ShardRng) -> Self {
-        let half = |total: usize| total / 2;
-        let kind = KindLimits {
-            records_max: half(node.limits.netdb_records),
-            bytes_max: half(node.limits.netdb_bytes),
+        let part = |sixteenths: usize| KindLimits {
+            records_max: (node.limits.netdb_records * sixteenths / 16).max(1),
+            bytes_max: node.limits.netdb_bytes / 16 * sixteenths,
         };
+        let limits =
+            StoreLimits { routers: part(8), lease_sets: part(7), meta_lease_sets: part(1) };
         Self {
-            store: Store::new(StoreLimits { routers: kind, lease_sets: kind }),
+            store: Store::new(limits),
             lookups: Lookups::new(node.hash(), LOOKUPS_MAX),
             exploration: Exploration::new(node.hash(), ROUTERS_WANTED, now, rng),
             explores: shard == EXPLORING_SHARD,
@@ -112,18 +114,22 @@ impl Netdb {
             send_by(owed.route, status, cx);
         }
         let flood = if message.reply.is_some() { FloodWish::Flood } else { FloodWish::Keep };
-        match message.data {
-            StoreData::RouterInfo { gzip } => match inflate(gzip, ROUTER_INFO_MAX) {
-                Ok(info) => self.consider_router_info(message.key, origin, &info, flood, cx),
-                Err(_) => refuse(RecordKind::RouterInfo, Drop::Malformed, cx),
-            },
-            StoreData::LeaseSet2(bytes) => {
-                self.consider_lease_set(message.key, origin, bytes, flood, cx);
+        let (kind, lease_set) = match message.data {
+            StoreData::RouterInfo { gzip } => {
+                return match inflate(gzip, ROUTER_INFO_MAX) {
+                    Ok(info) => self.consider_router_info(message.key, origin, &info, flood, cx),
+                    Err(_) => refuse(RecordKind::RouterInfo, Drop::Malformed, cx),
+                };
             }
-            StoreData::LeaseSet(_)
-            | StoreData::EncryptedLeaseSet(_)
-            | StoreData::MetaLeaseSet(_) => refuse(RecordKind::LeaseSet, Drop::StoreRefused, cx),
-        }
+            StoreData::LeaseSet(bytes) => (LeaseSetKind::LeaseSet, bytes),
+            StoreData::LeaseSet2(bytes) => (LeaseSetKind::LeaseSet2, bytes),
+            StoreData::EncryptedLeaseSet(bytes) => (LeaseSetKind::EncryptedLeaseSet, bytes),
+            StoreData::MetaLeaseSet(bytes) => (LeaseSetKind::MetaLeaseSet, bytes),
+        };
+        let Ok(lease_set) = AnyLeaseSet::parse(kind, lease_set) else {
+            return refuse(RecordKind::LeaseSet(kind), Drop::Malformed, cx);
+        };
+        self.consider_lease_set(message.key, lease_set, origin, flood, cx);
     }
 
     fn conditions<'a>(&self, our: &'a RouterHash, cx: &Context<'_>) -> Conditions<'a> {
@@ -167,25 +173,23 @@ impl Netdb {
     fn consider_lease_set(
         &mut self,
         key: RecordKey,
+        unverified: Unverified<AnyLeaseSet>,
         origin: Origin,
-        bytes: &[u8],
         flood: FloodWish,
         cx: &mut Context<'_>,
     ) {
-        let Ok(unverified) = LeaseSet2::parse(bytes) else {
-            return refuse(RecordKind::LeaseSet, Drop::Malformed, cx);
-        };
         let provenance = Provenance::Published;
         let held = self.store.held(&key, provenance);
         let our = cx.node.hash();
         let conditions = self.conditions(&our, cx);
+        let kind = RecordKind::LeaseSet(unverified.peek().kind());
         let origin_kind = accepted_as(origin);
         match acceptance::check_lease_set(&key, &unverified, origin_kind, held, &conditions) {
             Ok(()) => {
-                let record = CandidateRecord::LeaseSet2(unverified);
+                let record = CandidateRecord::LeaseSet(unverified);
                 self.await_verdict(record, origin, flood, provenance, cx);
             }
-            Err(rejection) => reject(RecordKind::LeaseSet, rejection, cx),
+            Err(rejection) => reject(kind, rejection, cx),
         }
     }
 
@@ -243,14 +247,14 @@ impl Netdb {
     /// Puts a verified record into the slice and tells those whom it concerns.
     fn insert(&mut self, record: Record, provenance: Provenance, cx: &mut Context<'_>) -> Outcome {
         let insertion = self.store.insert(record.clone(), provenance);
-        for gone in &insertion.shed {
-            forget_floodfill(gone.as_router(), cx);
-        }
         let stored = match insertion.outcome {
             Outcome::New | Outcome::Newer => true,
             Outcome::NotNewer | Outcome::Full => false,
         };
         if let Record::RouterInfo(info) = &record {
+            for gone in &insertion.shed {
+                forget(gone.as_router(), cx);
+            }
             let router = info.hash();
             if stored {
                 let message = if floodfill::is_usable_floodfill(info) {
@@ -259,6 +263,10 @@ impl Netdb {
                     LocalRouterMessage::FloodfillGone(router)
                 };
                 cx.send(Address::LocalRouter, Message::LocalRouter(message));
+                // What only answered a question of ours is not for the disk: it would tell what we asked.
+                if self.store.find_published(&router.into(), cx.now.unix).is_some() {
+                    remember(router, Some(Arc::clone(info.bytes())), cx);
+                }
             }
             if self.lookups.handle_stored(&router.into()) {
                 let found = DialerMessage::Found(Arc::clone(info));
@@ -294,7 +302,10 @@ impl Netdb {
         };
         let reply = match floodfill::decide(&lookup, &answerer, cx.now.unix) {
             Ok(LookupAnswer::Record(record)) => {
-                lookups(lookup.kind, cx).found += 1;
+                match record.kind() {
+                    RecordKind::RouterInfo => lookups(lookup.kind, cx).found += 1,
+                    RecordKind::LeaseSet(kind) => *cx.counters.lease_sets_found.of_mut(kind) += 1,
+                }
                 cx.message(MessageType::DatabaseStore, floodfill::store_body(&record, None))
             }
             Ok(LookupAnswer::Peers(peers)) => {
@@ -316,11 +327,11 @@ impl Netdb {
         let shards = usize::from(cx.node.shards);
         let known = self.store.counts().routers * shards;
         let spare = spare_routers(known, shards, cx.now.instant.since(self.started));
-        for gone in self.store.expire(cx.now.unix, spare) {
-            forget_floodfill(gone.as_router(), cx);
+        for gone in self.store.expire(cx.now.unix, spare).routers {
+            forget(gone, cx);
         }
         let counts = self.store.counts();
-        let told = (counts.routers, counts.lease_sets);
+        let told = (counts.routers, counts.all_lease_sets());
         if self.told != Some(told) {
             self.told = Some(told);
             let (routers, lease_sets) = told;
@@ -372,22 +383,28 @@ impl Actor for Netdb {
 /// Sends the reply to a lookup the way that the lookup asks for.
 fn answer(lookup: &DatabaseLookup<'_>, reply: I2npMessage, cx: &mut Context<'_>) {
     let route = floodfill::reply_route(lookup);
-    let reply = match (&lookup.encryption, &route) {
+    let counts = &mut cx.counters.lookup_replies;
+    let sealed = match (&lookup.encryption, &route) {
         // Others encrypt replies only where they go down a tunnel: over a session they are sealed already.
-        (LookupEncryption::None, _) | (LookupEncryption::Ecies { .. }, ReplyRoute::Direct(_)) => {
-            reply
+        (LookupEncryption::None, _) | (_, ReplyRoute::Direct(_)) => {
+            counts.plain += 1;
+            return send_by(route, reply, cx);
         }
         (LookupEncryption::Ecies { key, tag }, ReplyRoute::Tunnel { .. }) => {
-            let key = AeadKey::from_bytes(*key);
-            let sealed = tagged_reply::seal(&key, *tag, &reply);
-            cx.message(MessageType::Garlic, sealed)
+            counts.ecies += 1;
+            tagged_reply::seal(&AeadKey::from_bytes(*key), *tag, &reply)
         }
-        (LookupEncryption::Aes { .. }, _) => {
-            cx.count_drop(Drop::LookupAes);
-            return;
+        (LookupEncryption::Aes { key, tags: [tag, ..] }, ReplyRoute::Tunnel { .. }) => {
+            counts.aes += 1;
+            session_tag_reply::seal(&SessionKey::from_bytes(*key), tag, reply, cx.rng)
+        }
+        // Lookups without a tag do not parse.
+        (LookupEncryption::Aes { tags: [], .. }, ReplyRoute::Tunnel { .. }) => {
+            return cx.count_drop(Drop::Malformed);
         }
     };
-    send_by(route, reply, cx);
+    let sealed = cx.message(MessageType::Garlic, sealed);
+    send_by(route, sealed, cx);
 }
 
 fn send_by(route: ReplyRoute, message: I2npMessage, cx: &mut Context<'_>) {
@@ -404,15 +421,22 @@ fn accepted_as(origin: Origin) -> acceptance::Origin {
     }
 }
 
-fn forget_floodfill(router: RouterHash, cx: &mut Context<'_>) {
+/// Tells those whom it concerns that a router is known no more.
+fn forget(router: RouterHash, cx: &mut Context<'_>) {
     let gone = LocalRouterMessage::FloodfillGone(router);
     cx.send(Address::LocalRouter, Message::LocalRouter(gone));
+    remember(router, None, cx);
+}
+
+/// Has the netdb's file hold this of a router.
+fn remember(router: RouterHash, info: Option<Arc<[u8]>>, cx: &mut Context<'_>) {
+    cx.effects.transport.push_back(TransportEffect::Remember { router, info });
 }
 
 fn stores<'a>(kind: RecordKind, cx: &'a mut Context<'_>) -> &'a mut StoreCounts {
     match kind {
         RecordKind::RouterInfo => &mut cx.counters.stores_router_info,
-        RecordKind::LeaseSet => &mut cx.counters.stores_lease_set,
+        RecordKind::LeaseSet(kind) => cx.counters.stores_lease_set.of_mut(kind),
     }
 }
 
@@ -439,6 +463,7 @@ fn reject(kind: RecordKind, rejection: Rejection, cx: &mut Context<'_>) {
         | Rejection::Expired { .. }
         | Rejection::KeyExpired { .. }
         | Rejection::FarExpiry { .. }
+        | Rejection::BlindedKeyType { .. }
         | Rejection::Unpublished
         | Rejection::NoNetwork
         | Rejection::OtherNetwork { .. }

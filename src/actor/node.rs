@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::base::id::RouterHash;
+pub use crate::base::limits::ShardLimits;
 use crate::base::time::UnixTime;
 use crate::crypto::layer::Kernel;
 use crate::proto::local::RouterKeys;
@@ -13,60 +14,6 @@ use crate::proto::tunnel::admission::Duty;
 /// Secret of the keyed placement: nobody outside can tell which shard owns what.
 #[derive(Clone, Copy)]
 pub struct PlacementSecret(pub [u8; 16]);
-
-/// Bounds of one shard, divided from those of the process.
-#[derive(Clone, Copy, Debug)]
-pub struct ShardLimits {
-    /// Transport sessions, handshakes in progress included.
-    pub sessions: usize,
-    /// Bytes that wait in one session for the peer to read.
-    pub session_queue_bytes: usize,
-    /// Transit tunnels in all roles.
-    pub transit_tunnels: usize,
-    /// Bytes of incomplete messages that all outbound endpoints may hold together.
-    pub reassembly_bytes: usize,
-    /// Records in the slice of the netdb.
-    pub netdb_records: usize,
-    /// Bytes of those records.
-    pub netdb_bytes: usize,
-    /// Routers for which messages wait until they are found and dialled.
-    pub dials: usize,
-    /// Messages that wait for one such router.
-    pub messages_per_dial: usize,
-    /// Build requests that the replay filter has room for, at 8 bytes each.
-    pub build_replay_slots: usize,
-    /// Garlic messages that the replay filter has room for, at 8 bytes each.
-    pub garlic_replay_slots: usize,
-    /// Tunnel messages that the replay filter has room for, at 8 bytes each.
-    pub iv_replay_slots: usize,
-    /// Diffie-Hellman operations that one turn takes on; what exceeds them is dropped.
-    pub diffie_hellmans_per_turn: usize,
-    /// Messages in the shard's run queue.
-    pub mailbox: usize,
-}
-
-impl ShardLimits {
-    /// The bounds of one of `shards` shards, for a machine of ordinary size.
-    #[must_use]
-    pub fn share_of(shards: u16) -> Self {
-        let shards = usize::from(shards.max(1));
-        Self {
-            sessions: (16_384 / shards).max(256),
-            session_queue_bytes: 512 * 1024,
-            transit_tunnels: (100_000 / shards).max(1_000),
-            reassembly_bytes: (128 * 1024 * 1024 / shards).max(1024 * 1024),
-            netdb_records: (120_000 / shards).max(1_000),
-            netdb_bytes: (256 * 1024 * 1024 / shards).max(4 * 1024 * 1024),
-            dials: (4_096 / shards).max(64),
-            messages_per_dial: 128,
-            build_replay_slots: (1 << 20) / shards,
-            garlic_replay_slots: (1 << 19) / shards,
-            iv_replay_slots: (1 << 23) / shards,
-            diffie_hellmans_per_turn: 4_096,
-            mailbox: 65_536,
-        }
-    }
-}
 
 /// One router's settings, shared by its shards. While they run, only `floodfill`, `allow_private`, `bandwidth_class`,
 /// `duty` and the bound on transit tunnels may change.
@@ -118,6 +65,13 @@ impl NodeConfig {
     pub fn shows_as(&self, others: &NodeConfig) -> bool {
         let shown = |node: &NodeConfig| (node.floodfill, node.bandwidth_class, node.duty);
         shown(self) == shown(others)
+    }
+
+    /// Whether what comes from this address is counted by source. Those from reserved ranges are not where the operator
+    /// allows such: that is a test network, with hundreds of routers in one subnet.
+    #[must_use]
+    pub fn is_counted(&self, address: IpAddr) -> bool {
+        !self.allow_private || is_public(address)
     }
 
     /// Whether we may dial this address: reserved ranges only where the operator allows them.

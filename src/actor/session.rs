@@ -1,6 +1,7 @@
 //! One NTCP2 session of this shard: a connection, its handshake, then its traffic.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::contract::{Close, Context, TransportEffect};
 use super::counters::Drop;
@@ -10,7 +11,7 @@ use crate::base::limits::SESSION_IDLE_MAX;
 use crate::base::time::{Instant, Now};
 use crate::proto::ntcp2::{
     ConfirmedError, CreatedError, Established, Event, Handshake, HandshakeError, Local, OnFailure,
-    ReplayFilter, RequestError, Session,
+    ReplayFilter, RequestError, Session, Work, WorkResult,
 };
 use crate::wire::i2np::I2npMessage;
 use crate::wire::ntcp2::{FloodRequest, TerminationReason};
@@ -29,6 +30,8 @@ pub struct SessionActor {
     remote: Option<SocketAddr>,
     phase: Phase,
     in_flight: usize,
+    /// What of it all counts in the sum over sessions.
+    counted: usize,
     opened: Instant,
     held: Option<Held>,
 }
@@ -42,9 +45,11 @@ struct Held {
 enum Phase {
     Connecting(Box<Ntcp2Endpoint>),
     Handshaking(Box<Handshake>),
-    /// Nothing that the peer sends is answered any more; after this many bytes, or at the deadline, the connection is reset.
+    /// Nothing that the peer sends is answered any more: this many bytes are read and thrown away, and `wait` later, or
+    /// at the deadline, the connection is reset.
     Swallowing {
         left: usize,
+        wait: Duration,
         deadline: Instant,
     },
     Established {
@@ -57,6 +62,8 @@ enum Phase {
 pub enum Progress {
     /// Nothing to report.
     Nothing,
+    /// Its deadline has come nearer.
+    Sooner,
     /// The handshake is done.
     Established(Box<Established>),
     /// The connection has been told to end; forget it.
@@ -65,14 +72,15 @@ pub enum Progress {
 
 impl SessionActor {
     /// A connection that a peer opened: it speaks first.
-    pub fn accepted(connection: ConnectionId, remote: SocketAddr, cx: &Context<'_>) -> Self {
-        let handshake = Handshake::respond(&local(cx), cx.now);
+    pub fn accepted(connection: ConnectionId, remote: SocketAddr, cx: &mut Context<'_>) -> Self {
+        let handshake = Handshake::respond(cx.now, cx.rng);
         Self {
             connection,
             direction: Direction::Inbound,
             remote: Some(remote),
             phase: Phase::Handshaking(Box::new(handshake)),
             in_flight: 0,
+            counted: 0,
             held: None,
             opened: cx.now.instant,
         }
@@ -86,19 +94,26 @@ impl SessionActor {
             remote: Some(endpoint.address),
             phase: Phase::Connecting(Box::new(endpoint)),
             in_flight: 0,
+            counted: 0,
             held: None,
             opened: now.instant,
         }
     }
 
     /// A session that another shard accepted for us.
-    pub fn adopted(connection: ConnectionId, session: Session, peer: RouterHash, now: Now) -> Self {
+    pub fn adopted(
+        (connection, remote): (ConnectionId, Option<SocketAddr>),
+        session: Session,
+        peer: RouterHash,
+        now: Now,
+    ) -> Self {
         Self {
             connection,
             direction: Direction::Inbound,
-            remote: None,
+            remote,
             phase: Phase::Established { session: Box::new(session), peer },
             in_flight: 0,
+            counted: 0,
             held: None,
             opened: now.instant,
         }
@@ -197,23 +212,22 @@ impl SessionActor {
                 let router_info = cx.snapshot.router_info.bytes();
                 let local = Local { keys, network: cx.node.network, router_info };
                 let outcome = handshake.handle_bytes(&local, bytes, cx.now, cx.rng, replay);
-                self.transmit_handshake(cx);
-                match outcome {
-                    Ok(()) => self.finish_handshake(),
-                    Err(error) => self.fail_handshake(error, cx),
-                }
+                self.after_handshake_step(outcome, cx)
             }
-            Phase::Swallowing { left, .. } => {
-                if bytes.len() < *left {
-                    *left -= bytes.len();
-                    return Progress::Nothing;
+            Phase::Swallowing { left, wait, deadline } => {
+                // The rest is thrown away, too, and changes nothing.
+                let last = *left > 0 && bytes.len() >= *left;
+                *left = left.saturating_sub(bytes.len());
+                if last {
+                    *deadline = (cx.now.instant + *wait).min(*deadline);
+                    return Progress::Sooner;
                 }
-                self.close(Close::Reset, cx)
+                Progress::Nothing
             }
             Phase::Established { session, .. } => {
                 // A Termination frame that says why is queued already.
                 let refused = session.refused_blocks();
-                let outcome = session.handle_bytes(bytes, cx.now, events);
+                let outcome = session.handle_bytes(bytes, cx.now, cx.frames, events);
                 for _ in refused..session.refused_blocks() {
                     cx.count_drop(Drop::BlockRefused);
                 }
@@ -224,6 +238,51 @@ impl SessionActor {
                 }
                 Progress::Nothing
             }
+        }
+    }
+
+    /// The public-key work that its handshake waits for.
+    #[must_use]
+    pub fn work<'a>(&'a self, local: &'a Local<'_>) -> Option<Work<'a>> {
+        match &self.phase {
+            Phase::Handshaking(handshake) => handshake.work(local),
+            Phase::Connecting(_) | Phase::Swallowing { .. } | Phase::Established { .. } => None,
+        }
+    }
+
+    /// Whether its handshake waits for public-key work.
+    #[must_use]
+    pub fn is_working(&self) -> bool {
+        match &self.phase {
+            Phase::Handshaking(handshake) => handshake.is_working(),
+            Phase::Connecting(_) | Phase::Swallowing { .. } | Phase::Established { .. } => false,
+        }
+    }
+
+    /// That work is done.
+    pub fn handle_work(
+        &mut self,
+        result: WorkResult,
+        replay: &mut ReplayFilter,
+        cx: &mut Context<'_>,
+    ) -> Progress {
+        let Phase::Handshaking(handshake) = &mut self.phase else { return Progress::Nothing };
+        let keys = &cx.node.keys.ntcp2;
+        let router_info = cx.snapshot.router_info.bytes();
+        let local = Local { keys, network: cx.node.network, router_info };
+        let outcome = handshake.handle_work(&local, result, cx.now, cx.rng, replay);
+        self.after_handshake_step(outcome, cx)
+    }
+
+    fn after_handshake_step(
+        &mut self,
+        outcome: Result<(), HandshakeError>,
+        cx: &mut Context<'_>,
+    ) -> Progress {
+        self.transmit_handshake(cx);
+        match outcome {
+            Ok(()) => self.finish_handshake(),
+            Err(error) => self.fail_handshake(error, cx),
         }
     }
 
@@ -243,14 +302,15 @@ impl SessionActor {
     fn fail_handshake(&mut self, error: HandshakeError, cx: &mut Context<'_>) -> Progress {
         cx.count_drop(drop_reason(error));
         match error.verdict(cx.rng) {
-            OnFailure::ReadOn { bytes } => {
+            OnFailure::ReadOn { bytes, wait } => {
                 let deadline = match &self.phase {
                     Phase::Handshaking(handshake) => handshake.deadline(),
                     Phase::Connecting(_) | Phase::Swallowing { .. } | Phase::Established { .. } => {
                         cx.now.instant
                     }
                 };
-                self.phase = Phase::Swallowing { left: bytes, deadline };
+                // At least one more byte: who sends just one message and waits is reset like who sends none.
+                self.phase = Phase::Swallowing { left: bytes.max(1), wait, deadline };
                 Progress::Nothing
             }
             OnFailure::Close => self.close(Close::Reset, cx),
@@ -278,6 +338,29 @@ impl SessionActor {
         session.queue_message(message);
     }
 
+    /// Bytes that wait for the peer to read, here and in the transport.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Established { session, .. } => session.queued_bytes() + self.in_flight,
+            Phase::Connecting(_) | Phase::Handshaking(_) | Phase::Swallowing { .. } => {
+                self.in_flight
+            }
+        }
+    }
+
+    /// Brings the sum over all sessions up to date with what waits here now.
+    pub fn settle(&mut self, sum: &mut usize) {
+        let waiting = self.waiting_bytes();
+        *sum = sum.saturating_sub(self.counted) + waiting;
+        self.counted = waiting;
+    }
+
+    /// Takes what waits here out of the sum over all sessions: this one ends.
+    pub fn settle_last(&self, sum: &mut usize) {
+        *sum = sum.saturating_sub(self.counted);
+    }
+
     /// Queues our RouterInfo for the peer to keep.
     pub fn show_router_info(&mut self, info: &Arc<RouterInfo>) {
         if let Phase::Established { session, .. } = &mut self.phase {
@@ -301,7 +384,8 @@ impl SessionActor {
         if self.in_flight >= IN_FLIGHT_MAX || session.queued_bytes() == 0 {
             return;
         }
-        let mut bytes = Vec::new();
+        // With room for padding and tags, so that it is not moved while it grows.
+        let mut bytes = Vec::with_capacity(session.queued_bytes() / 15 * 16 + 512);
         session.flush(cx.now, cx.rng, &mut bytes);
         if !bytes.is_empty() {
             self.in_flight += bytes.len();
@@ -363,15 +447,7 @@ impl SessionActor {
 const HELD_MAX: usize = 512;
 
 /// Time for a TCP connection to come up.
-const CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(6);
-
-fn local<'a>(cx: &Context<'a>) -> Local<'a> {
-    Local {
-        keys: &cx.node.keys.ntcp2,
-        network: cx.node.network,
-        router_info: cx.snapshot.router_info.bytes(),
-    }
-}
+const CONNECT_MAX: Duration = Duration::from_secs(6);
 
 /// Every failure has one counter, so that a flood of one kind shows as what it is.
 fn drop_reason(error: HandshakeError) -> Drop {
@@ -400,6 +476,7 @@ fn drop_reason(error: HandshakeError) -> Drop {
         )
         | HandshakeError::Request(_)
         | HandshakeError::Created(_)
+        | HandshakeError::Impatient
         | HandshakeError::Over => Drop::HandshakeInvalid,
     }
 }

@@ -1,24 +1,30 @@
 //! All sessions of one shard: finds the one for a connection or a router, and keeps their deadlines.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+mod accepting;
+mod rates;
+mod working;
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use self::rates::NetdbRates;
 use super::address::Address;
 use super::contract::{Actor, Close, Context, TransportEffect};
-use super::counters::Drop;
+use super::counters::{Batches, Drop};
 use super::message::{
     Adoption, DialerMessage, Direction, FloodWish, Inbound, LocalRouterMessage, Message,
     NetdbMessage, Origin, SessionMessage, Unknown,
 };
+use super::node::ShardLimits;
 use super::session::{Progress, SessionActor};
 use crate::base::id::{ConnectionId, ConnectionOrigin, RouterHash, ShardId};
+use crate::base::rng::ShardRng;
 use crate::base::slab::{Slab, SlabKey};
 use crate::base::time::Instant;
-use crate::proto::ntcp2::{Established, Event, ReplayFilter};
-use crate::wire::i2np::I2npMessage;
+use crate::proto::ntcp2::{Admission, Established, Event, ReplayFilter};
+use crate::wire::i2np::{I2npMessage, MessageType};
 use crate::wire::ntcp2::{FloodRequest, TerminationReason};
 use crate::wire::router_address::Ntcp2Endpoint;
 use crate::wire::router_info::RouterInfo;
@@ -26,14 +32,6 @@ use crate::wire::router_info::RouterInfo;
 /// Sessions that one router may have with us at once. Two, because when both sides dial each other at the same moment
 /// and each closed what it thinks the duplicate, none would be left.
 const SESSIONS_PER_ROUTER: usize = 2;
-
-/// How long a dial stands back after a peer has connected from the address that is dialled, and how much longer at
-/// random. If both sides dial at once, some routers take the second session for a failure of the first and leave us alone
-/// for minutes; with both standing back for different times, one of the two comes about.
-const KNOCK_PATIENCE: Duration = Duration::from_millis(1500);
-const KNOCK_JITTER_MS: usize = 1000;
-/// Addresses remembered at most; what overflows is forgotten, which costs a race and nothing else.
-const KNOCKS_MAX: usize = 1024;
 
 /// The sessions of one shard.
 pub struct SessionTable {
@@ -44,11 +42,20 @@ pub struct SessionTable {
     dialling: HashMap<RouterHash, SlabKey>,
     deadlines: BinaryHeap<Reverse<(Instant, SlabKey)>>,
     dirty: Vec<SlabKey>,
+    /// Bytes that wait in all sessions, as of the last that was done with each.
+    waiting_bytes: usize,
+    admission: Admission,
+    rates: NetdbRates,
+    /// Handshakes that peers have begun, the oldest first, with keys of some that are over: never more than may be open.
+    handshakes: VecDeque<SlabKey>,
+    /// Handshakes that wait for public-key work, and until when.
+    waiting: VecDeque<(Instant, SlabKey)>,
+    work_left: usize,
     replay: ReplayFilter,
     events: Vec<Event>,
     dialled: u64,
     reached: bool,
-    /// Until when dials to an address stand back, because somebody there has just connected to us.
+    /// Until when dials to an address stand back, because somebody there has just begun a handshake with us.
     knocks: BTreeMap<IpAddr, Instant>,
     /// Dials that stand back, by the time at which they are taken up again.
     postponed: BTreeMap<(Instant, RouterHash), Ntcp2Endpoint>,
@@ -61,19 +68,27 @@ pub struct SessionCounts {
     pub inbound: usize,
     /// Opened by us.
     pub outbound: usize,
+    /// Opened by peers whose handshake is not done.
+    pub handshakes: usize,
 }
 
 impl SessionTable {
-    /// A table with room for `capacity` connections.
+    /// A table with room for as many connections as the limits say.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(limits: &ShardLimits, rng: &mut ShardRng) -> Self {
         Self {
-            sessions: Slab::new(capacity),
+            sessions: Slab::new(limits.sessions),
+            admission: Admission::new(limits.admission, limits.admission_slots, rng),
+            rates: NetdbRates::new(limits, rng),
+            handshakes: VecDeque::new(),
             by_connection: HashMap::new(),
             by_router: HashMap::new(),
             dialling: HashMap::new(),
             deadlines: BinaryHeap::new(),
             dirty: Vec::new(),
+            waiting_bytes: 0,
+            waiting: VecDeque::new(),
+            work_left: limits.handshake_work_per_turn,
             replay: ReplayFilter::new(),
             events: Vec::new(),
             dialled: 0,
@@ -86,7 +101,8 @@ impl SessionTable {
     /// How many sessions are established.
     #[must_use]
     pub fn counts(&self) -> SessionCounts {
-        let mut counts = SessionCounts::default();
+        let mut counts =
+            SessionCounts { handshakes: self.count_handshakes(), ..SessionCounts::default() };
         for (_, session) in self.sessions.iter().filter(|(_, s)| s.peer().is_some()) {
             match session.direction() {
                 Direction::Inbound => counts.inbound += 1,
@@ -94,19 +110,6 @@ impl SessionTable {
             }
         }
         counts
-    }
-
-    /// A peer connected.
-    pub fn handle_accepted(
-        &mut self,
-        connection: ConnectionId,
-        remote: SocketAddr,
-        cx: &mut Context<'_>,
-    ) {
-        self.note_knock(remote.ip(), cx);
-        cx.effects.knocks.push(remote.ip());
-        let session = SessionActor::accepted(connection, remote, cx);
-        self.insert(session, cx);
     }
 
     /// A connection that we asked for is up.
@@ -139,10 +142,14 @@ impl SessionTable {
             self.deadlines.push(Reverse((*until, key)));
             return;
         }
+        let waited = session.is_working();
         let mut events = std::mem::take(&mut self.events);
         let progress = session.handle_bytes(bytes, &mut self.replay, &mut events, cx);
         let peer = session.peer();
         self.follow(key, progress, cx);
+        if !waited {
+            self.await_work(key, cx);
+        }
         if let Some(peer) = peer {
             self.publish_events(key, peer, &mut events, cx);
         }
@@ -153,9 +160,11 @@ impl SessionTable {
     /// The transport has written bytes.
     pub fn handle_sent(&mut self, connection: ConnectionId, bytes: usize) {
         let Some(key) = self.by_connection.get(&connection).copied() else { return };
-        if self.sessions.find_mut(key).is_some_and(|session| session.handle_sent(bytes)) {
+        let Some(session) = self.sessions.find_mut(key) else { return };
+        if session.handle_sent(bytes) {
             self.dirty.push(key);
         }
+        session.settle(&mut self.waiting_bytes);
     }
 
     /// A connection is gone.
@@ -193,9 +202,11 @@ impl SessionTable {
     pub fn flush(&mut self, cx: &mut Context<'_>) {
         self.dirty.sort_unstable();
         self.dirty.dedup();
+        Batches::record(&mut cx.counters.batches.sealings, self.dirty.len());
         for key in std::mem::take(&mut self.dirty) {
             if let Some(session) = self.sessions.find_mut(key) {
                 session.flush(cx);
+                session.settle(&mut self.waiting_bytes);
             }
         }
     }
@@ -211,7 +222,13 @@ impl SessionTable {
         if let Some(key) = newest
             && let Some(session) = self.sessions.find_mut(key)
         {
+            if self.waiting_bytes + message.body.len() > cx.node.limits.queued_bytes {
+                cx.count_drop(Drop::QueuedBytesFull);
+                return cx.frames.give_back(message.body);
+            }
             session.send(&message, cx);
+            cx.frames.give_back(message.body);
+            session.settle(&mut self.waiting_bytes);
             self.dirty.push(key);
             return;
         }
@@ -245,20 +262,6 @@ impl SessionTable {
         }
     }
 
-    /// Somebody at this address has just connected: what we dial there stands back for a moment.
-    fn note_knock(&mut self, address: IpAddr, cx: &mut Context<'_>) {
-        self.knocks.retain(|_, until| *until > cx.now.instant);
-        if self.knocks.len() < KNOCKS_MAX {
-            let jitter = u64::try_from(cx.rng.below(KNOCK_JITTER_MS)).unwrap_or(0);
-            let until = cx.now.instant + KNOCK_PATIENCE + Duration::from_millis(jitter);
-            self.knocks.entry(address).or_insert(until);
-        }
-    }
-
-    fn standing_back(&self, address: &IpAddr, cx: &Context<'_>) -> Option<Instant> {
-        self.knocks.get(address).copied().filter(|until| *until > cx.now.instant)
-    }
-
     /// Ends our own dial to a router that has come to us meanwhile.
     fn give_up_dial(&mut self, router: &RouterHash, cx: &mut Context<'_>) {
         let Some(key) = self.dialling.remove(router) else { return };
@@ -274,20 +277,24 @@ impl SessionTable {
         ConnectionId::new(shard, ConnectionOrigin::Dialled, self.dialled)
     }
 
-    fn adopt(&mut self, mut adoption: Adoption, cx: &mut Context<'_>) {
-        let peer = adoption.peer.hash();
-        let session = SessionActor::adopted(adoption.connection, adoption.session, peer, cx.now);
+    fn adopt(&mut self, adoption: Adoption, cx: &mut Context<'_>) {
+        let Adoption { connection, remote, session, peer: info, mut unread } = adoption;
+        let peer = info.hash();
+        let session = SessionActor::adopted((connection, remote), session, peer, cx.now);
+        if self.sessions.is_full() {
+            self.give_up_oldest_handshake(cx);
+        }
         let Some(key) = self.insert(session, cx) else { return };
         self.give_up_dial(&peer, cx);
         self.welcome(key, peer, cx);
-        let met = NetdbMessage::Met(adoption.peer);
+        let met = NetdbMessage::Met(info);
         cx.send(Address::Router(peer), Message::Netdb(met));
         // The peer was told our RouterInfo by somebody; it may be an old one.
         if let Some(session) = self.sessions.find_mut(key) {
             session.show_router_info(&cx.snapshot.router_info);
         }
-        if !adoption.unread.is_empty() {
-            self.handle_received(adoption.connection, &mut adoption.unread, cx);
+        if !unread.is_empty() {
+            self.handle_received(connection, &mut unread, cx);
         }
     }
 
@@ -312,6 +319,11 @@ impl SessionTable {
     fn follow(&mut self, key: SlabKey, progress: Progress, cx: &mut Context<'_>) {
         match progress {
             Progress::Nothing => {}
+            Progress::Sooner => {
+                if let Some(session) = self.sessions.find(key) {
+                    self.deadlines.push(Reverse((session.deadline(), key)));
+                }
+            }
             Progress::Ended => self.forget(key, cx),
             Progress::Established(established) => self.establish(key, *established, cx),
         }
@@ -332,10 +344,11 @@ impl SessionTable {
                 }
             }
             Direction::Inbound => {
-                let connection = actor.connection();
+                let (connection, remote) = (actor.connection(), actor.remote());
                 self.note_reach(key, cx);
                 let Some(info) = router_info else { return };
-                let adoption = Adoption { connection, session, peer: Arc::new(info), unread };
+                let info = Arc::new(info);
+                let adoption = Adoption { connection, remote, session, peer: info, unread };
                 let message = Message::Session(SessionMessage::Adopt(Box::new(adoption)));
                 self.by_connection.remove(&connection);
                 self.sessions.remove(key);
@@ -384,10 +397,18 @@ impl SessionTable {
             match event {
                 Event::Message(message) => {
                     cx.counters.messages_received += 1;
+                    if !self.may_ask(key, message.kind, cx) {
+                        cx.frames.give_back(message.body);
+                        continue;
+                    }
                     let inbound = Inbound { origin: Origin::Session(peer), message };
                     cx.send(Address::Here, Message::Inbound(inbound));
                 }
-                Event::RouterInfo { info, flood } => show_to_netdb(peer, info, flood, cx),
+                Event::RouterInfo { info, flood } => {
+                    if self.may_ask(key, MessageType::DatabaseStore, cx) {
+                        show_to_netdb(peer, info, flood, cx);
+                    }
+                }
                 Event::Terminated(_) => {
                     if let Some(session) = self.sessions.find(key) {
                         let connection = session.connection();
@@ -397,7 +418,7 @@ impl SessionTable {
                     self.forget(key, cx);
                 }
                 Event::ClockSkew { .. } => {
-                    cx.count_drop(Drop::HandshakeClockSkew);
+                    cx.count_drop(Drop::SessionClockSkew);
                     if let Some(session) = self.sessions.find_mut(key) {
                         session.terminate(TerminationReason::ClockSkew, cx);
                     }
@@ -410,6 +431,7 @@ impl SessionTable {
     /// Drops every trace of a connection.
     fn forget(&mut self, key: SlabKey, cx: &mut Context<'_>) {
         let Some(session) = self.sessions.remove(key) else { return };
+        session.settle_last(&mut self.waiting_bytes);
         self.by_connection.remove(&session.connection());
         let Some(router) = session.router() else {
             self.forget_dial(key, cx);
@@ -441,7 +463,7 @@ impl Actor for SessionTable {
             SessionMessage::Deliver { to, message, unknown } => {
                 self.deliver(to, message, unknown, cx);
             }
-            SessionMessage::Knock(address) => self.note_knock(address, cx),
+            SessionMessage::Knock(knock) => self.note_knock(knock, cx),
             SessionMessage::Dial(endpoint) => self.dial(endpoint, cx),
             SessionMessage::Adopt(adoption) => self.adopt(*adoption, cx),
         }

@@ -7,17 +7,16 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::contract::{Actor, Context};
-use super::counters::Drop;
+use super::counters::{Batches, Drop};
 use super::message::{OpenedBuild, Origin, TransitMessage, Unknown};
 use crate::base::frame::Frame;
 use crate::base::id::TunnelId;
-use crate::base::limits::{MESSAGE_AHEAD_MAX, MESSAGE_LATE_MAX, TRANSIT_LIFE, TUNNEL_DATA_SIZE};
+use crate::base::limits::{MESSAGE_AHEAD_MAX, MESSAGE_LATE_MAX, TRANSIT_LIFE};
 use crate::base::rng::ShardRng;
 use crate::base::time::Instant;
 use crate::crypto::layer::{self, LayerJob};
 use crate::proto::garlic::tagged_reply;
 use crate::proto::tunnel::admission::{self, Load};
-use crate::proto::tunnel::build_reply::seal_reply;
 use crate::proto::tunnel::build_request::{STATUS_ACCEPTED, STATUS_REFUSED};
 use crate::proto::tunnel::hop::{NextHop, TransitDrop};
 use crate::proto::tunnel::inbound_gateway::{GatewayDrop, InboundGateway};
@@ -30,7 +29,6 @@ use crate::proto::tunnel::reassembler::{
 use crate::wire::build_record::HopRole;
 use crate::wire::delivery::Delivery;
 use crate::wire::i2np::MessageType;
-use crate::wire::i2np::tunnel_build::{BuildMessage, RecordSize};
 use crate::wire::i2np::tunnel_data::{TUNNEL_LAYER_SIZE, TunnelData};
 
 /// How often incomplete messages are looked through.
@@ -71,13 +69,13 @@ pub struct TransitCounts {
 }
 
 impl TransitTunnels {
-    /// No tunnels yet.
+    /// No tunnels yet, and a replay filter of this size.
     #[must_use]
-    pub fn new(replay_slots: usize, rng: &mut ShardRng) -> Self {
+    pub fn new(filter_bytes: usize, now: Instant, rng: &mut ShardRng) -> Self {
         Self {
             tunnels: HashMap::new(),
             ends: VecDeque::new(),
-            seen: IvFilter::new(replay_slots, rng),
+            seen: IvFilter::new(filter_bytes, now, rng),
             fed: Vec::new(),
             waiting: Vec::new(),
             payloads: Vec::new(),
@@ -114,26 +112,28 @@ impl TransitTunnels {
             return;
         };
         let id = data.tunnel();
-        let Some(from) = origin.peer() else {
-            cx.count_drop(Drop::TunnelWrongHop);
-            return;
-        };
-        let now = cx.now.instant;
-        let checked = match self.tunnels.get(&id) {
-            Some(Tunnel::Participant(hop)) => hop.check(&from, &data, &mut self.seen, now),
-            Some(Tunnel::Endpoint(hop)) => hop.check(&from, &data, &mut self.seen, now),
-            // A gateway is fed by TunnelGateway messages only.
-            Some(Tunnel::Gateway(_)) | None => {
-                cx.count_drop(Drop::TunnelUnknown);
-                return;
+        match self.check(&origin, &data, cx.now.instant) {
+            Ok(()) => self.waiting.push((id, body)),
+            Err(reason) => {
+                cx.count_drop(reason);
+                cx.frames.give_back(body);
             }
-        };
-        match checked {
-            Ok(()) => {}
-            Err(TransitDrop::WrongPrevious) => return cx.count_drop(Drop::TunnelWrongHop),
-            Err(TransitDrop::Replayed) => return cx.count_drop(Drop::TunnelReplayed),
         }
-        self.waiting.push((id, body));
+    }
+
+    /// Whether this tunnel message is one of ours, from whom it has to come, for the first time.
+    fn check(&mut self, origin: &Origin, data: &TunnelData<'_>, now: Instant) -> Result<(), Drop> {
+        let from = origin.peer().ok_or(Drop::TunnelWrongHop)?;
+        let checked = match self.tunnels.get(&data.tunnel()) {
+            Some(Tunnel::Participant(hop)) => hop.check(&from, data, &mut self.seen, now),
+            Some(Tunnel::Endpoint(hop)) => hop.check(&from, data, &mut self.seen, now),
+            // A gateway is fed by TunnelGateway messages only.
+            Some(Tunnel::Gateway(_)) | None => return Err(Drop::TunnelUnknown),
+        };
+        checked.map_err(|reason| match reason {
+            TransitDrop::WrongPrevious => Drop::TunnelWrongHop,
+            TransitDrop::Replayed => Drop::TunnelReplayed,
+        })
     }
 
     fn gateway(&mut self, id: TunnelId, inner: &[u8], cx: &mut Context<'_>) {
@@ -150,15 +150,19 @@ impl TransitTunnels {
                 cx.count_drop(Drop::Malformed);
             }
         }
-        self.await_layer(id, payloads);
+        self.await_layer(id, payloads, cx);
     }
 
     /// Puts payloads that a gateway made where the next layer batch finds them.
-    fn await_layer(&mut self, id: TunnelId, mut payloads: Vec<[u8; TUNNEL_LAYER_SIZE]>) {
+    fn await_layer(
+        &mut self,
+        id: TunnelId,
+        mut payloads: Vec<[u8; TUNNEL_LAYER_SIZE]>,
+        cx: &mut Context<'_>,
+    ) {
         for payload in payloads.drain(..) {
-            let mut frame = Frame::with_capacity(TUNNEL_DATA_SIZE);
-            frame.append(&id.to_wire());
-            frame.append(&payload);
+            let mut frame = cx.frames.copy_of(&payload);
+            frame.prepend(&id.to_wire());
             self.waiting.push((id, frame));
         }
         self.payloads = payloads;
@@ -173,7 +177,7 @@ impl TransitTunnels {
             let Some(Tunnel::Gateway(gateway)) = self.tunnels.get_mut(&id) else { continue };
             let mut payloads = std::mem::take(&mut self.payloads);
             gateway.flush(cx.rng, &mut payloads);
-            self.await_layer(id, payloads);
+            self.await_layer(id, payloads, cx);
         }
         self.fed = fed;
     }
@@ -201,8 +205,7 @@ impl TransitTunnels {
             }
         }
         if !jobs.is_empty() {
-            cx.counters.layer_batches += 1;
-            cx.counters.layer_messages += u64::try_from(jobs.len()).unwrap_or(0);
+            Batches::record(&mut cx.counters.batches.layers, jobs.len());
             layer::encrypt_batch(cx.node.kernel, &mut jobs);
         }
         drop(jobs);
@@ -236,6 +239,7 @@ impl TransitTunnels {
                 } else if before > 0 {
                     self.incomplete.remove(&id);
                 }
+                cx.frames.give_back(frame);
                 return deliver_all(&mut self.reassembled, cx);
             }
             None => return,
@@ -265,8 +269,8 @@ impl TransitTunnels {
     }
 
     fn install(&mut self, build: OpenedBuild, cx: &mut Context<'_>) {
-        let OpenedBuild { previous, mut body, slot, opened, refusal } = build;
-        let request = &opened.request;
+        let OpenedBuild { previous, form, mut body, slot, opened, refusal } = build;
+        let request = opened.request();
         let load = Load {
             transit_tunnels: self.tunnels.len(),
             limit: cx.node.limits.transit_tunnels,
@@ -279,17 +283,15 @@ impl TransitTunnels {
             None if taken => STATUS_REFUSED,
             None => admission::decide(&load).status(),
         };
-        let Ok(mut message) = BuildMessage::parse(&mut body, RecordSize::Short) else { return };
-        seal_reply(&mut message, slot, &opened, status);
+        form.seal_reply(&mut body, slot, &opened, status);
 
         let role = request.role;
         let receive = request.receive_tunnel;
         let next = NextHop { router: request.next_hop, tunnel: request.next_tunnel };
         let next_message = request.next_message;
-        let garlic = opened.garlic;
+        let (keys, garlic) = opened.into_keys();
         if status == STATUS_ACCEPTED {
             cx.counters.builds_accepted += 1;
-            let keys = opened.keys;
             let tunnel = match (role, previous) {
                 (HopRole::InboundGateway, _) => {
                     Tunnel::Gateway(Box::new(InboundGateway::new(keys, next)))
@@ -310,19 +312,20 @@ impl TransitTunnels {
         }
         match role {
             HopRole::Participant | HopRole::InboundGateway => {
-                let mut forward = cx.message(MessageType::ShortTunnelBuild, body);
+                let mut forward = cx.message(form.request_type(), body);
                 forward.id = next_message;
                 cx.deliver(next.router, forward, Unknown::LookUp);
             }
             HopRole::OutboundEndpoint => {
-                let mut reply = cx.message(MessageType::OutboundTunnelBuildReply, body);
+                let mut reply = cx.message(form.reply_type(), body);
                 reply.id = next_message;
                 // To a gateway of our own the reply goes without garlic: only for a reply that passes through another
                 // router does a creator (i2pd seen) remember the key.
-                if next.router == cx.node.hash() {
+                let garlic = garlic.filter(|_| next.router != cx.node.hash());
+                // Replies of long records are sealed one by one and go as they are.
+                let Some(garlic) = garlic else {
                     return cx.deliver_to_tunnel(next.router, next.tunnel, &reply);
-                }
-                let Some(garlic) = garlic else { return };
+                };
                 let sealed = tagged_reply::seal(&garlic.key, garlic.tag, &reply);
                 let wrapped = cx.message(MessageType::Garlic, sealed);
                 cx.deliver_to_tunnel(next.router, next.tunnel, &wrapped);
@@ -372,7 +375,10 @@ impl Actor for TransitTunnels {
     fn handle(&mut self, message: TransitMessage, cx: &mut Context<'_>) {
         match message {
             TransitMessage::Data { origin, body } => self.data(origin, body, cx),
-            TransitMessage::Gateway { tunnel, inner } => self.gateway(tunnel, &inner, cx),
+            TransitMessage::Gateway { tunnel, inner } => {
+                self.gateway(tunnel, &inner, cx);
+                cx.frames.give_back(inner);
+            }
             TransitMessage::Install(build) => self.install(*build, cx),
         }
     }

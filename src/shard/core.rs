@@ -9,10 +9,10 @@ use super::envelope::{Envelope, Lane};
 use super::mailbox::Mailbox;
 use super::placement::{LOCAL_ROUTER_SHARD, Placement};
 use super::report::{self, ShardReport};
-use super::work;
+use super::work::{self, HandshakeWork};
 use crate::actor::build::BuildOpener;
 use crate::actor::contract::{Actor, Close, Context, Effects, TransportEffect};
-use crate::actor::counters::{Counters, Drop};
+use crate::actor::counters::{Batches, Counters, Drop};
 use crate::actor::dialer::Dialer;
 use crate::actor::garlic::GarlicOpener;
 use crate::actor::local_router::{LocalRouter, first_snapshot};
@@ -22,11 +22,13 @@ use crate::actor::node::NodeConfig;
 use crate::actor::session_table::SessionTable;
 use crate::actor::snapshot::Snapshot;
 use crate::actor::transit::TransitTunnels;
+use crate::base::frame::FramePool;
 use crate::base::id::{ConnectionId, RouterHash, ShardId};
 use crate::base::rng::ShardRng;
 use crate::base::time::{Instant, Now};
 use crate::crypto::x25519::public_key;
 use crate::proto::local::HopIdentity;
+use crate::proto::ntcp2::Local;
 use crate::wire::router_info::RouterInfo;
 
 /// What happens to a shard.
@@ -122,6 +124,13 @@ pub enum Output {
     },
     /// Write our RouterInfo to the data directory.
     SaveRouterInfo(Arc<[u8]>),
+    /// Write to the netdb's file what the netdb now holds of a router.
+    Remember {
+        /// Which router.
+        router: RouterHash,
+        /// Its RouterInfo as signed; absent where it is gone.
+        info: Option<Arc<[u8]>>,
+    },
 }
 
 /// Rounds of actors and shared work in one turn; what is left waits for the next, so that a turn ends.
@@ -135,6 +144,7 @@ pub struct Shard {
     snapshot: Arc<Snapshot>,
     rng: ShardRng,
     counters: Counters,
+    frames: FramePool,
     effects: Effects,
     mailbox: Mailbox,
     outputs: VecDeque<Output>,
@@ -171,16 +181,17 @@ impl Shard {
         let hop = || HopIdentity::new(node.hash(), &encryption);
         let limits = node.limits;
         let actors = Actors {
-            sessions: SessionTable::new(node.limits.sessions),
+            sessions: SessionTable::new(&node.limits, &mut rng),
             dialer: Dialer::new(node.limits.dials),
             netdb: Netdb::new(&node, id, now.instant, &mut rng),
             garlic: GarlicOpener::new(hop(), limits.garlic_replay_slots, &mut rng),
             build: BuildOpener::new(hop(), limits.build_replay_slots, &mut rng),
-            transit: TransitTunnels::new(limits.iv_replay_slots, &mut rng),
+            transit: TransitTunnels::new(limits.iv_filter_bytes, now.instant, &mut rng),
             local_router: (id == LOCAL_ROUTER_SHARD).then(|| LocalRouter::new(&node, now.instant)),
         };
         let mut shard = Self {
             mailbox: Mailbox::new(node.limits.mailbox),
+            frames: FramePool::new(id, node.shards.max(1)),
             sent_to: vec![0; usize::from(node.shards.max(1))],
             node,
             id,
@@ -258,17 +269,22 @@ impl Shard {
 
     /// One turn: timers, actors until idle, shared work in batches, and everything that is to be sent.
     pub fn turn(&mut self, now: Now) {
+        let (actors, cx) = self.split(now);
+        actors.sessions.begin_turn(&cx);
         self.run_timeouts(now);
         for _ in 0..ROUNDS_MAX {
             self.run_actors(now);
             self.run_work(now);
-            if self.mailbox.is_empty() {
+            if self.mailbox.is_empty() && !self.actors.sessions.can_work() {
                 break;
             }
         }
         let (actors, mut cx) = self.split(now);
         actors.sessions.flush(&mut cx);
         self.collect();
+        while let Some((lender, frames)) = self.frames.take_owed() {
+            self.send_to(lender, Message::Frames(frames));
+        }
     }
 
     /// The next thing to be done outside.
@@ -279,7 +295,7 @@ impl Shard {
     /// When the next turn is due, whatever happens. In the past when one is due at once.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.mailbox.is_empty() {
+        if !self.mailbox.is_empty() || self.actors.sessions.has_work() {
             return Some(Instant(0));
         }
         let actors = &self.actors;
@@ -304,6 +320,7 @@ impl Shard {
             tunnels: self.actors.transit.counts(),
             records: self.actors.netdb.counts(),
             dials: self.actors.dialer.len(),
+            frames: self.frames.counts(),
             early_rotations: report::EarlyRotations {
                 tunnel: self.actors.transit.early_rotations(),
                 build: self.actors.build.early_rotations(),
@@ -327,6 +344,7 @@ impl Shard {
             snapshot: &self.snapshot,
             rng: &mut self.rng,
             counters: &mut self.counters,
+            frames: &mut self.frames,
             effects: &mut self.effects,
         };
         (&mut self.actors, cx)
@@ -378,26 +396,54 @@ impl Shard {
                 }
             }
             Message::Snapshot(snapshot) => self.take_snapshot(snapshot),
+            Message::Frames(frames) => {
+                frames.into_iter().for_each(|frame| cx.frames.take_back(frame));
+            }
         }
         self.collect();
     }
 
     fn run_work(&mut self, now: Now) {
+        let (actors, mut cx) = self.split(now);
+        let keys = actors.sessions.take_work(&mut cx);
         let diffie_hellmans = std::mem::take(&mut self.effects.diffie_hellmans);
-        if !diffie_hellmans.is_empty() {
-            self.counters.diffie_hellman_batches += 1;
-            self.counters.diffie_hellmans += u64::try_from(diffie_hellmans.len()).unwrap_or(0);
-            let mut results = Vec::with_capacity(diffie_hellmans.len());
-            let secret = &self.node.keys.encryption;
-            work::run_diffie_hellmans(diffie_hellmans, secret, |message| results.push(message));
-            results.into_iter().for_each(|message| self.post(message));
-        }
         let verifications = std::mem::take(&mut self.effects.verifications);
-        if !verifications.is_empty() {
-            let mut results = Vec::with_capacity(verifications.len());
-            work::run_verifications(verifications, |message| results.push(message));
-            results.into_iter().for_each(|message| self.post(message));
+        let (mut results, mut done) = (Vec::new(), Vec::new());
+        {
+            let keys_of_ours = &self.node.keys;
+            let router_info = self.snapshot.router_info.bytes();
+            let local =
+                Local { keys: &keys_of_ours.ntcp2, network: self.node.network, router_info };
+            let mut handshakes = HandshakeWork::default();
+            for key in keys {
+                if let Some(work) = self.actors.sessions.work(key, &local) {
+                    handshakes.push(key, work);
+                }
+            }
+            let count = diffie_hellmans.len() + handshakes.diffie_hellmans();
+            if count > 0 {
+                Batches::record(&mut self.counters.batches.diffie_hellmans, count);
+                let secret = &keys_of_ours.encryption;
+                let send = |message| results.push(message);
+                work::run_diffie_hellmans(
+                    diffie_hellmans,
+                    secret,
+                    &mut handshakes,
+                    &mut done,
+                    send,
+                );
+            }
+            let count = verifications.len() + handshakes.signatures();
+            Batches::record(&mut self.counters.batches.signatures, count);
+            let send = |message| results.push(message);
+            work::run_verifications(verifications, &mut handshakes, &mut done, send);
         }
+        results.into_iter().for_each(|message| self.post(message));
+        let (actors, mut cx) = self.split(now);
+        for (key, result) in done {
+            actors.sessions.handle_work(key, result, &mut cx);
+        }
+        self.collect();
         if self.actors.transit.has_waiting() {
             let (actors, mut cx) = self.split(now);
             actors.transit.run_layers(&mut cx);
@@ -428,10 +474,10 @@ impl Shard {
         while let Some(effect) = self.effects.transport.pop_front() {
             self.carry_out(effect);
         }
-        for address in std::mem::take(&mut self.effects.knocks) {
+        for knock in std::mem::take(&mut self.effects.knocks) {
             for shard in (0..self.node.shards).map(ShardId) {
                 if shard != self.id {
-                    self.send_to(shard, Message::Session(SessionMessage::Knock(address)));
+                    self.send_to(shard, Message::Session(SessionMessage::Knock(knock)));
                 }
             }
         }
@@ -464,6 +510,7 @@ impl Shard {
             TransportEffect::Send { connection, bytes } => Output::Send { connection, bytes },
             TransportEffect::Close { connection, how } => Output::Close { connection, how },
             TransportEffect::SaveRouterInfo(info) => Output::SaveRouterInfo(info),
+            TransportEffect::Remember { router, info } => Output::Remember { router, info },
             TransportEffect::HandOver { connection, router, message } => {
                 return self.hand_over(connection, &router, message);
             }

@@ -4,12 +4,13 @@ use crate::actor::address::Address;
 use crate::actor::contract::Context;
 use crate::actor::counters::Drop;
 use crate::actor::message::{
-    BuildActorMessage, GarlicMessage, Inbound, LocalRouterMessage, Message, NetdbMessage,
+    BuildActorMessage, GarlicMessage, Inbound, LocalRouterMessage, Message, NetdbMessage, Origin,
     TransitMessage,
 };
 use crate::base::frame::Frame;
 use crate::base::id::RecordKey;
 use crate::base::limits::{MESSAGE_AHEAD_MAX, MESSAGE_LATE_MAX};
+use crate::proto::tunnel::build_form::BuildForm;
 use crate::wire::i2np::MessageType;
 use crate::wire::i2np::delivery_status::DeliveryStatus;
 use crate::wire::i2np::tunnel_gateway::TunnelGateway;
@@ -29,10 +30,10 @@ pub fn dispatch(inbound: Inbound, cx: &mut Context<'_>) {
         MessageType::TunnelData => {
             cx.send(Address::Here, Message::Transit(TransitMessage::Data { origin, body }));
         }
-        MessageType::TunnelGateway => gateway(&body, cx),
-        MessageType::ShortTunnelBuild => {
-            cx.send(Address::Here, Message::Build(BuildActorMessage::Request { origin, body }));
-        }
+        MessageType::TunnelGateway => gateway(body, cx),
+        MessageType::ShortTunnelBuild => build(origin, BuildForm::Short, body, cx),
+        MessageType::VariableTunnelBuild => build(origin, BuildForm::Variable, body, cx),
+        MessageType::TunnelBuild => build(origin, BuildForm::Fixed, body, cx),
         MessageType::Garlic => {
             cx.send(Address::Here, Message::Garlic(GarlicMessage::Open(body)));
         }
@@ -66,9 +67,6 @@ pub fn dispatch(inbound: Inbound, cx: &mut Context<'_>) {
             }
             Err(_) => cx.count_drop(Drop::Malformed),
         },
-        MessageType::TunnelBuild | MessageType::VariableTunnelBuild => {
-            cx.count_drop(Drop::BuildUnsupported);
-        }
         MessageType::Data
         | MessageType::TunnelBuildReply
         | MessageType::VariableTunnelBuildReply
@@ -77,17 +75,20 @@ pub fn dispatch(inbound: Inbound, cx: &mut Context<'_>) {
     }
 }
 
+fn build(origin: Origin, form: BuildForm, body: Frame, cx: &mut Context<'_>) {
+    cx.send(Address::Here, Message::Build(BuildActorMessage::Request { origin, form, body }));
+}
+
 /// Stores, lookups and search replies all begin with the key that they are about.
 fn record_key(body: &Frame) -> Option<RecordKey> {
     body.first_chunk::<32>().map(|key| RecordKey(*key))
 }
 
-fn gateway(body: &Frame, cx: &mut Context<'_>) {
-    match TunnelGateway::parse(body) {
-        Ok(gateway) => {
-            let tunnel = gateway.tunnel;
-            let inner = Frame::copy_of(gateway.inner);
-            let fed = TransitMessage::Gateway { tunnel, inner };
+fn gateway(mut body: Frame, cx: &mut Context<'_>) {
+    match TunnelGateway::parse(&body) {
+        Ok(TunnelGateway { tunnel, inner }) => {
+            body.trim_front(body.len() - inner.len());
+            let fed = TransitMessage::Gateway { tunnel, inner: body };
             cx.send(Address::Gateway(tunnel), Message::Transit(fed));
         }
         Err(_) => cx.count_drop(Drop::Malformed),

@@ -27,9 +27,9 @@ impl Envelope {
     #[must_use]
     pub fn lane(&self) -> Lane {
         match &self.0 {
-            Message::Transit(TransitMessage::Data { .. } | TransitMessage::Gateway { .. }) => {
-                Lane::Data
-            }
+            Message::Transit(TransitMessage::Data { .. } | TransitMessage::Gateway { .. })
+            // Lost, they are only memory that is asked for again.
+            | Message::Frames(_) => Lane::Data,
             Message::Session(SessionMessage::Deliver { message, .. }) => match message.kind {
                 // What an endpoint delivers keeps its order with what it passes into tunnels.
                 MessageType::TunnelData | MessageType::TunnelGateway | MessageType::Data => {

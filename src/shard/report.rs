@@ -1,10 +1,13 @@
 //! What the metrics show of one shard: names, labels and numbers, without knowledge of any text format.
 
-use crate::actor::counters::{Counters, Drop, LookupCounts, StoreCounts};
+use crate::actor::counters::{Batches, Counters, Drop, LookupCounts, StoreCounts};
 use crate::actor::session_table::SessionCounts;
 use crate::actor::transit::TransitCounts;
+use crate::base::frame::FrameCounts;
+use crate::base::histogram::Histogram;
 use crate::base::id::ShardId;
 use crate::proto::netdb::store::Counts;
+use crate::wire::lease_set::LeaseSetKind;
 
 /// All samples of one shard at one moment.
 #[derive(Clone, Debug)]
@@ -13,6 +16,38 @@ pub struct ShardReport {
     pub shard: ShardId,
     /// The samples, those of one name together.
     pub samples: Vec<Sample>,
+    /// Distributions.
+    pub histograms: Vec<Distribution>,
+}
+
+impl ShardReport {
+    /// The report of a machine that counts nothing.
+    #[must_use]
+    pub fn empty(shard: ShardId) -> Self {
+        Self { shard, samples: Vec::new(), histograms: Vec::new() }
+    }
+}
+
+/// One distribution.
+#[derive(Clone, Copy, Debug)]
+pub struct Distribution {
+    /// Name, without the prefix `floodway_`.
+    pub name: &'static str,
+    /// What it shows, for people.
+    pub help: &'static str,
+    /// What its numbers are.
+    pub unit: Unit,
+    /// The counts.
+    pub histogram: Histogram,
+}
+
+/// What the numbers of a distribution are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Microseconds, shown as seconds.
+    Microseconds,
+    /// Things that were counted.
+    Pieces,
 }
 
 /// One number.
@@ -50,6 +85,8 @@ pub struct Live {
     pub records: Counts,
     /// Routers being found or dialled.
     pub dials: usize,
+    /// Buffers of messages.
+    pub frames: FrameCounts,
     /// How often each replay filter was too small for its period.
     pub early_rotations: EarlyRotations,
 }
@@ -108,6 +145,13 @@ pub fn report(shard: ShardId, counters: &Counters, live: &Live, sent_to: &[u64])
     sessions(&mut samples, counters, live);
     transit(&mut samples, counters, live);
     netdb(&mut samples, counters, live);
+    let help = "Buffers of messages, by what was done with them.";
+    let counts = live.frames;
+    for (what, count) in
+        [("lent", counts.lent), ("allocated", counts.allocated), ("returned", counts.returned)]
+    {
+        samples.counter("frames_total", help, &[("what", what)], count);
+    }
     let help =
         "Windows of replay filters that were cut short, because more came than they have room for.";
     let cut = live.early_rotations;
@@ -124,7 +168,21 @@ pub fn report(shard: ShardId, counters: &Counters, live: &Live, sent_to: &[u64])
         let labels = [("from", from.as_str()), ("to", &to.to_string())];
         samples.counter("shard_messages_total", CROSSINGS, &labels, *count);
     }
-    ShardReport { shard, samples: samples.0 }
+    ShardReport { shard, samples: samples.0, histograms: batches(&counters.batches) }
+}
+
+fn batches(batches: &Batches) -> Vec<Distribution> {
+    let of = |name, help, histogram| Distribution { name, help, unit: Unit::Pieces, histogram };
+    let layers = "Tunnel messages that one turn gave to the layer kernel.";
+    let diffie_hellmans = "Diffie-Hellmans that one round of a turn did together.";
+    let signatures = "Signatures that one round of a turn checked together.";
+    let sealings = "Sessions that one turn sealed for.";
+    vec![
+        of("layer_batch_messages", layers, batches.layers),
+        of("diffie_hellman_batch", diffie_hellmans, batches.diffie_hellmans),
+        of("signature_batch", signatures, batches.signatures),
+        of("sealing_batch_sessions", sealings, batches.sealings),
+    ]
 }
 
 const DROPS: &str = "Messages, records and connections that went no further, by reason.";
@@ -135,6 +193,8 @@ fn sessions(samples: &mut Samples, counters: &Counters, live: &Live) {
     let labels = |direction| [("transport", "ntcp2"), ("direction", direction)];
     samples.gauge("sessions", help, &labels("inbound"), live.sessions.inbound);
     samples.gauge("sessions", help, &labels("outbound"), live.sessions.outbound);
+    let help = "Handshakes that peers have begun and not finished.";
+    samples.gauge("handshakes_unfinished", help, &[], live.sessions.handshakes);
     samples.gauge("dials", "Routers that are being found or dialled.", &[], live.dials);
     let help = "Handshakes that ended in a session.";
     samples.counter("handshakes_total", help, &[], counters.handshakes_done);
@@ -160,26 +220,32 @@ fn transit(samples: &mut Samples, counters: &Counters, live: &Live) {
     samples.counter("builds_total", help, &labels("refused"), counters.builds_refused);
     let help = "Build requests whose previous hop is also the next.";
     samples.counter("builds_there_and_back_total", help, &[], counters.builds_there_and_back);
-    let help = "Batches given to the tunnel-layer kernel.";
-    samples.counter("layer_batches_total", help, &[], counters.layer_batches);
-    let help = "Tunnel messages in those batches.";
-    samples.counter("layer_messages_total", help, &[], counters.layer_messages);
-    let help = "Batches of Diffie-Hellman operations.";
-    samples.counter("diffie_hellman_batches_total", help, &[], counters.diffie_hellman_batches);
-    let help = "Diffie-Hellman operations in those batches.";
-    samples.counter("diffie_hellmans_total", help, &[], counters.diffie_hellmans);
 }
+
+const LOOKUPS: &str = "netdb_lookups_total";
+const LOOKUPS_HELP: &str = "Lookups received.";
 
 fn netdb(samples: &mut Samples, counters: &Counters, live: &Live) {
     let help = "Records in the netdb.";
     let labels = |kind| [("kind", kind)];
     samples.gauge("netdb_records", help, &labels("router_info"), live.records.routers);
-    samples.gauge("netdb_records", help, &labels("lease_set"), live.records.lease_sets);
-    stores(samples, "router_info", counters.stores_router_info);
-    stores(samples, "lease_set", counters.stores_lease_set);
+    for kind in LeaseSetKind::ALL {
+        let labels = [("kind", "lease_set"), ("type", kind.label())];
+        samples.gauge("netdb_records", help, &labels, *live.records.lease_sets.of(kind));
+    }
+    stores(samples, &[("kind", "router_info")], counters.stores_router_info);
+    for kind in LeaseSetKind::ALL {
+        let labels = [("kind", "lease_set"), ("type", kind.label())];
+        stores(samples, &labels, *counters.stores_lease_set.of(kind));
+    }
     lookups(samples, "router_info", counters.lookups_router_info);
-    lookups(samples, "lease_set", counters.lookups_lease_set);
     lookups(samples, "exploration", counters.lookups_exploration);
+    lookups_of_lease_sets(samples, counters);
+    let help = "Replies to lookups, by how they were sealed.";
+    let replies = counters.lookup_replies;
+    for (sealed, count) in [("no", replies.plain), ("ecies", replies.ecies), ("aes", replies.aes)] {
+        samples.counter("netdb_replies_total", help, &[("sealed", sealed)], count);
+    }
     let help = "Explorations of ours, by what became of them.";
     for (result, count) in
         [("asked", counters.explorations_asked), ("answered", counters.explorations_answered)]
@@ -192,10 +258,10 @@ fn netdb(samples: &mut Samples, counters: &Counters, live: &Live) {
     samples.counter("publications_confirmed_total", help, &[], counters.publications_confirmed);
 }
 
-fn stores(samples: &mut Samples, kind: &str, counts: StoreCounts) {
+fn stores(samples: &mut Samples, kind: &[(&'static str, &str)], counts: StoreCounts) {
     let results = [("stored", counts.stored), ("known", counts.known), ("refused", counts.refused)];
     for (result, count) in results {
-        let labels = [("kind", kind), ("result", result)];
+        let labels = [kind, &[("result", result)]].concat();
         samples.counter("netdb_stores_total", "Stores received.", &labels, count);
     }
 }
@@ -205,6 +271,18 @@ fn lookups(samples: &mut Samples, kind: &str, counts: LookupCounts) {
         [("found", counts.found), ("referred", counts.referred), ("refused", counts.refused)];
     for (result, count) in results {
         let labels = [("kind", kind), ("result", result)];
-        samples.counter("netdb_lookups_total", "Lookups received.", &labels, count);
+        samples.counter(LOOKUPS, LOOKUPS_HELP, &labels, count);
+    }
+}
+
+fn lookups_of_lease_sets(samples: &mut Samples, counters: &Counters) {
+    for kind in LeaseSetKind::ALL {
+        let labels = [("kind", "lease_set"), ("type", kind.label()), ("result", "found")];
+        samples.counter(LOOKUPS, LOOKUPS_HELP, &labels, *counters.lease_sets_found.of(kind));
+    }
+    let counts = counters.lookups_lease_set;
+    for (result, count) in [("referred", counts.referred), ("refused", counts.refused)] {
+        let labels = [("kind", "lease_set"), ("result", result)];
+        samples.counter(LOOKUPS, LOOKUPS_HELP, &labels, count);
     }
 }
