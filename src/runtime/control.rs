@@ -20,10 +20,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::actor::node::NodeConfig;
+use crate::base::id::RouterHash;
 use crate::base::limits::TRANSIT_LIFE;
 use crate::base::time::Instant;
 use crate::runtime::clock::Clock;
-use crate::runtime::histogram::Histogram;
 use crate::runtime::mesh::Bell;
 use crate::shard::report::{Sample, ShardReport};
 use crate::wire::router_info::RouterInfo;
@@ -51,35 +51,15 @@ pub enum Command {
     Stop,
 }
 
-/// All counts of one shard.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Plain numbers, those of the runtime included.
-    pub shard: ShardReport,
-    /// Distributions.
-    pub histograms: Vec<ShardHistogram>,
-}
-
-/// One distribution.
-#[derive(Clone, Copy, Debug)]
-pub struct ShardHistogram {
-    /// Name, without prefix.
-    pub name: &'static str,
-    /// What it shows, for people.
-    pub help: &'static str,
-    /// The counts.
-    pub histogram: Histogram,
-}
-
 /// Where a shard's report goes.
 pub struct ReplyTo {
-    reports: Sender<Report>,
+    reports: Sender<ShardReport>,
     arrived: Arc<Notify>,
 }
 
 impl ReplyTo {
     /// Sends the report; in vain where nobody waits any more.
-    pub fn send(&self, report: Report) {
+    pub fn send(&self, report: ShardReport) {
         if self.reports.try_send(report).is_ok() {
             self.arrived.notify_one();
         }
@@ -150,14 +130,19 @@ pub struct Refused(pub String);
 /// What the control thread asks of the program above it.
 pub trait Program: Send + Sync + 'static {
     /// The text of `/metrics`, of the shards' reports in the order of their numbers.
-    fn metrics(&self, reports: &[Report]) -> String;
+    fn metrics(&self, reports: &[ShardReport]) -> String;
     /// The answer to `status`.
-    fn status(&self, reports: &[Report], phase: Phase) -> Value;
+    fn status(&self, reports: &[ShardReport], phase: Phase) -> Value;
     /// Reads the whole configuration anew and checks it. May take as long as disks do.
     ///
     /// # Errors
     /// When something of it is wrong; then nothing may have changed.
     fn reload(&self) -> Result<Reloaded, Refused>;
+    /// RouterInfos of the netdb's file, for [`socket::Request::Records`]. Waits for the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    fn records(&self, after: Option<RouterHash>, count: u16) -> Result<Value, Refused>;
     /// The settings under which no new transit tunnels are taken.
     fn draining(&self) -> Arc<NodeConfig>;
 }
@@ -339,7 +324,7 @@ impl Control {
     }
 
     /// Reports of all shards that answer in time, in the order of their numbers.
-    async fn reports(&self) -> Vec<Report> {
+    async fn reports(&self) -> Vec<ShardReport> {
         let (reports, arriving) = bounded(self.shards.len().max(1));
         let arrived = Arc::new(Notify::new());
         let mut asked = 0;
@@ -351,13 +336,19 @@ impl Control {
         let all = collect(&arriving, &arrived, asked, &mut answers);
         // Whoever does not answer in time is missing: better some numbers than none.
         let _ = tokio::time::timeout(REPORT_MAX, all).await;
-        answers.sort_by_key(|report| report.shard.shard);
+        answers.sort_by_key(|report| report.shard);
         answers
     }
 
     async fn status(&self) -> Value {
         let reports = self.reports().await;
         self.program.status(&reports, self.phase())
+    }
+
+    async fn records(&self, after: Option<RouterHash>, count: u16) -> Result<Value, Refused> {
+        let program = Arc::clone(&self.program);
+        let answer = tokio::task::spawn_blocking(move || program.records(after, count)).await;
+        answer.unwrap_or_else(|error| Err(Refused(error.to_string())))
     }
 
     /// Reads the configuration anew and gives the shards what has changed. Logged, since a signal gets no answer.
@@ -428,27 +419,27 @@ impl Control {
 
 /// The sum over all shards and labels of one of their numbers.
 #[must_use]
-pub fn total(reports: &[Report], name: &str) -> u64 {
+pub fn total(reports: &[ShardReport], name: &str) -> u64 {
     samples(reports, name).map(|sample| sample.value).sum()
 }
 
 /// The sum over all shards of one of their numbers, where one of its labels has this value.
 #[must_use]
-pub fn total_of(reports: &[Report], name: &str, label: &str) -> u64 {
+pub fn total_of(reports: &[ShardReport], name: &str, label: &str) -> u64 {
     let labelled = |sample: &&Sample| sample.labels.iter().any(|(_, value)| value == label);
     samples(reports, name).filter(labelled).map(|sample| sample.value).sum()
 }
 
-fn samples<'a>(reports: &'a [Report], name: &'a str) -> impl Iterator<Item = &'a Sample> {
-    let all = reports.iter().flat_map(|report| &report.shard.samples);
+fn samples<'a>(reports: &'a [ShardReport], name: &'a str) -> impl Iterator<Item = &'a Sample> {
+    let all = reports.iter().flat_map(|report| &report.samples);
     all.filter(move |sample| sample.name == name)
 }
 
 async fn collect(
-    arriving: &Receiver<Report>,
+    arriving: &Receiver<ShardReport>,
     arrived: &Notify,
     count: usize,
-    answers: &mut Vec<Report>,
+    answers: &mut Vec<ShardReport>,
 ) {
     while answers.len() < count {
         match arriving.try_recv() {

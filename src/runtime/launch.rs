@@ -16,23 +16,29 @@ use crate::base::rng::ShardRng;
 use crate::base::time::Now;
 use crate::runtime::clock::Clock;
 use crate::runtime::control::{COMMANDS_MAX, Command, ShardLine};
-use crate::runtime::disk::{Disk, DiskThread};
+use crate::runtime::disk::{Disk, DiskThread, RecordReader};
 use crate::runtime::entropy::{self, NoEntropy};
 use crate::runtime::local::Local;
 use crate::runtime::mesh::{Bell, MeshEnd, weave};
 use crate::runtime::probe::Allowance;
 use crate::runtime::pump::{Machine, Parcel, Parts, Pump};
+use crate::runtime::record_file::RecordFile;
+use crate::runtime::ring::{Ring, RingError, RingSize};
 use crate::runtime::sys;
 use crate::runtime::tcp::Network;
 
 /// Memory that glommio registers per executor for files, in bytes: the least that it takes.
 const IO_MEMORY: usize = 64 * 1024;
-/// Locked memory that one place of an executor's rings takes, in bytes; measured, and rounded up.
-const RING_PLACE_SIZE: u64 = 400;
-/// Depth of an executor's rings where locked memory is short, and where it is not.
-const RING_DEPTH: (u64, u64) = (128, 1024);
+/// Depth of an executor's own rings, which carry little: bells, timers and files.
+const EXECUTOR_DEPTH: usize = 128;
+/// Depth of a network ring where memory is short, and where it is not.
+const RING_DEPTH: (u16, u16) = (128, 1024);
+/// Memory of an executor's rings in bytes; measured, and rounded up.
+const EXECUTOR_RINGS_SIZE: u64 = 52 * 1024;
 /// Descriptors that are not connections: rings, bells, files, the metrics' clients.
 const DESCRIPTORS_RESERVED: u64 = 128;
+/// Connections that each shard can have in any case.
+const CONNECTIONS_MIN: u64 = 16;
 /// Descriptors of each shard that are not connections.
 const DESCRIPTORS_PER_SHARD: u64 = 16;
 
@@ -46,6 +52,10 @@ pub struct Plan<F> {
     pub dial_from: Option<IpAddr>,
     /// Where our RouterInfo is written.
     pub router_info_path: PathBuf,
+    /// Where the time is noted at which the router was last seen to run.
+    pub last_seen_path: PathBuf,
+    /// The netdb's file, where what is known of routers is kept.
+    pub records: Option<RecordFile>,
     /// What the machine allows.
     pub allowance: Allowance,
     /// Makes the shard with this number.
@@ -71,7 +81,7 @@ pub enum LaunchError {
         shard: ShardId,
         /// Where it was to run.
         cpu: usize,
-        /// What glommio says.
+        /// What was refused.
         reason: String,
     },
     /// A shard ended without having been told to.
@@ -105,7 +115,7 @@ impl End {
 /// Everything that one shard's thread takes with it.
 struct Seat<F> {
     cpu: usize,
-    ring_depth: usize,
+    ring: RingSize,
     connections_max: usize,
     listener: TcpListener,
     dial_from: Option<IpAddr>,
@@ -132,7 +142,7 @@ where
     let cpus = sys::allowed_cpus()?;
     let bells: Vec<_> =
         (0..shards).map(|_| Bell::new().map(Arc::new)).collect::<io::Result<_>>()?;
-    let (disk, disk_thread) = Disk::start()?;
+    let (disk, disk_thread) = Disk::start(plan.last_seen_path, plan.records)?;
     let make = Arc::new(plan.make);
     let (started, starting) = bounded(shards.max(1));
     let (ended, ends) = bounded(shards.max(1));
@@ -143,7 +153,7 @@ where
         lines.push(ShardLine { commands, bell: bell.clone() });
         let seat = Seat {
             cpu: *cpu,
-            ring_depth: ring_depth(&plan.allowance, shards),
+            ring: ring_size(&plan.allowance, shards),
             connections_max: connections_max(&plan.allowance, shards),
             listener,
             dial_from: plan.dial_from,
@@ -169,15 +179,23 @@ where
     Ok(Running { lines, ends, disk: disk_thread })
 }
 
-/// Depth of each executor's rings, so that all shards together stay within half of the memory that may be locked.
-fn ring_depth(allowance: &Allowance, shards: usize) -> usize {
+/// Size of each shard's network ring, so that all rings together stay within half of the memory that may be locked.
+fn ring_size(allowance: &Allowance, shards: usize) -> RingSize {
     let (least, most) = RING_DEPTH;
+    let Some(memory) = allowance.locked_memory else { return RingSize::of_depth(most) };
     let shards = u64::try_from(shards).unwrap_or(u64::MAX).max(1);
-    let depth = allowance.locked_memory.map_or(most, |memory| {
-        let fits = memory / 2 / shards / RING_PLACE_SIZE;
-        1 << fits.max(1).ilog2()
-    });
-    usize::try_from(depth.clamp(least, most)).unwrap_or(128)
+    let share = (memory / 2 / shards).saturating_sub(EXECUTOR_RINGS_SIZE);
+    let mut depth = most;
+    while depth > least && RingSize::of_depth(depth).shared_bytes() > share {
+        depth /= 2;
+    }
+    RingSize::of_depth(depth)
+}
+
+/// The least that `shards` shards need of descriptors, to run at all and to serve a few peers each.
+#[must_use]
+pub fn descriptors_min(shards: u16) -> u64 {
+    DESCRIPTORS_RESERVED + u64::from(shards) * (DESCRIPTORS_PER_SHARD + CONNECTIONS_MIN)
 }
 
 /// Connections that one shard may have, so that all together stay within the descriptors.
@@ -185,7 +203,8 @@ fn connections_max(allowance: &Allowance, shards: usize) -> usize {
     let shards = u64::try_from(shards).unwrap_or(u64::MAX).max(1);
     let Some(descriptors) = allowance.descriptors else { return usize::MAX };
     let left = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / shards;
-    usize::try_from(left.saturating_sub(DESCRIPTORS_PER_SHARD).max(16)).unwrap_or(usize::MAX)
+    usize::try_from(left.saturating_sub(DESCRIPTORS_PER_SHARD).max(CONNECTIONS_MIN))
+        .unwrap_or(usize::MAX)
 }
 
 fn spawn<M, F>(
@@ -203,7 +222,7 @@ where
         let cpu = seat.cpu;
         let executor = LocalExecutorBuilder::new(Placement::Fixed(cpu))
             .io_memory(IO_MEMORY)
-            .ring_depth(seat.ring_depth)
+            .ring_depth(EXECUTOR_DEPTH)
             .make();
         let executor = match executor {
             Ok(executor) => executor,
@@ -229,8 +248,12 @@ where
     let shard = seat.mesh.shard();
     // The first sleep of an executor takes milliseconds; this is it.
     glommio::timer::sleep(Duration::from_micros(1)).await;
-    let local = Rc::new(Local::new(seat.clock));
-    let mut network = Network::new(shard, local.clone(), seat.dial_from, seat.connections_max);
+    let local = Rc::new(Local::default());
+    let ring = match Ring::new(seat.ring, seat.bell.counter()) {
+        Ok(ring) => ring,
+        Err(error) => return refuse(&seat, &started, &error),
+    };
+    let mut network = Network::new(shard, ring, seat.clock, seat.dial_from, seat.connections_max);
     let machine = (seat.make)(shard, seat.rng, seat.clock.now());
     network.start_accepting(seat.listener)?;
     let pump = Pump::new(Parts {
@@ -249,11 +272,30 @@ where
     pump.run().await
 }
 
+/// Says why a shard does not start, to the one who starts it.
+fn refuse<F>(
+    seat: &Seat<F>,
+    started: &Sender<Result<(), LaunchError>>,
+    error: &RingError,
+) -> io::Result<()> {
+    let failed =
+        LaunchError::Shard { shard: seat.mesh.shard(), cpu: seat.cpu, reason: error.to_string() };
+    // The one who starts us has given up already where this is not heard.
+    let _ = started.send(Err(failed));
+    Ok(())
+}
+
 impl Running {
     /// How to reach the shards, in the order of their numbers.
     #[must_use]
     pub fn lines(&self) -> &[ShardLine] {
         &self.lines
+    }
+
+    /// Reads the netdb's file, where there is one.
+    #[must_use]
+    pub fn records(&self) -> Option<&RecordReader> {
+        self.disk.records()
     }
 
     /// Waits until all shards have ended and all files are written.
@@ -277,11 +319,12 @@ mod tests {
     #[test]
     fn rings_fit_the_memory_that_may_be_locked() {
         let depth = |memory, shards| {
-            ring_depth(&Allowance { locked_memory: memory, descriptors: None }, shards)
+            let allowance = Allowance { locked_memory: memory, descriptors: None };
+            ring_size(&allowance, shards).submissions
         };
         assert_eq!(depth(None, 64), 1024);
         assert_eq!(depth(Some(8 << 20), 4), 1024);
-        assert_eq!(depth(Some(8 << 20), 32), 256);
+        assert_eq!(depth(Some(8 << 20), 32), 512);
         assert_eq!(depth(Some(512 << 10), 64), 128);
     }
 

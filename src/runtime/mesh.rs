@@ -5,7 +5,7 @@
 //! blocks: data is dropped and counted, control waits in a bounded backlog.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
@@ -41,8 +41,13 @@ impl Bell {
         // Pairs with the fence in `doze`: either we see that it sleeps, or it sees what we published.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::SeqCst) {
-            sys::count_event(&self.counter);
+            self.strike();
         }
+    }
+
+    /// Rings whether the shard sleeps or not.
+    pub fn strike(&self) {
+        sys::count_event(&self.counter);
     }
 
     /// The shard wants to sleep: from here on it is woken. It must look at all its queues once more before it does.
@@ -54,6 +59,12 @@ impl Bell {
     /// The shard is awake and looks at its queues by itself.
     pub fn rise(&self) {
         self.asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// The counter that a ringing counts up; whoever counts it up by other means wakes the shard as well.
+    #[must_use]
+    pub fn counter(&self) -> BorrowedFd<'_> {
+        self.counter.as_fd()
     }
 
     /// A descriptor that becomes readable, as a count of eight bytes, when the bell was rung.

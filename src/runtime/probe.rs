@@ -1,8 +1,13 @@
 //! Whether this machine lets us run: io_uring, locked memory, descriptors; and what to change where it does not.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 
+use crate::base::slab::SlabKey;
+use crate::runtime::ring::{Onward, Outcome, Ring, RingError, RingSize, Tag};
 use crate::runtime::sys::{self, Limit, Resource};
 
 /// Oldest kernel that we run on.
@@ -112,12 +117,43 @@ pub enum Obstacle {
         /// Hard limit, in bytes.
         allowed: u64,
     },
+    /// Not enough descriptors may be open.
+    #[error(
+        "only {allowed} descriptors may be open, and {needed} are the least for this number of shards: raise the limit \
+         with `ulimit -n 65536`, `--ulimit nofile=65536:65536` for a container, or LimitNOFILE=65536 for a service, or \
+         run fewer shards with --shards"
+    )]
+    Descriptors {
+        /// Hard limit.
+        allowed: u64,
+        /// What it takes.
+        needed: u64,
+    },
     /// A ring cannot be made for want of memory.
     #[error(
         "no memory for an io_uring: the locked memory of this user is used up; raise the limit with \
          `ulimit -l unlimited`, `--ulimit memlock=-1:-1` for a container, or LimitMEMLOCK=infinity for a service"
     )]
     RingMemory,
+    /// A ring can be made, but without something that the network ring uses.
+    #[error(
+        "io_uring of this kernel lacks {what} (error {errno}), which Linux {KERNEL_MIN} has: run it on a newer kernel, or on \
+         one without restrictions of io_uring"
+    )]
+    Lacks {
+        /// The missing thing.
+        what: &'static str,
+        /// What the kernel answered; 0 where it only said that it has no such thing.
+        errno: i32,
+    },
+    /// There is no descriptor or no address space for the probe.
+    #[error("io_uring cannot be tried: error {errno} of {what}")]
+    Untried {
+        /// What was refused.
+        what: &'static str,
+        /// What the kernel answered.
+        errno: i32,
+    },
     /// Something else.
     #[error("io_uring does not work here: error {errno} of io_uring_setup")]
     Other {
@@ -146,9 +182,54 @@ pub fn check() -> Result<Allowance, Obstacle> {
     let locked = sys::raise_limit(Resource::LockedMemory).unwrap_or(unknown);
     let descriptors = sys::raise_limit(Resource::Descriptors).unwrap_or(unknown);
     // io_uring comes first: where it is switched off, more memory would not help.
-    sys::try_io_uring().map_err(|error| diagnose(&error, facts))?;
+    try_ring(facts)?;
     check_locked_memory(locked)?;
     Ok(Allowance { locked_memory: locked.soft, descriptors: descriptors.soft })
+}
+
+/// Makes a ring with all that a shard's network ring uses, and receives with it.
+fn try_ring(facts: Facts) -> Result<(), Obstacle> {
+    let untried = |what| {
+        move |error: io::Error| Obstacle::Untried { what, errno: error.raw_os_error().unwrap_or(0) }
+    };
+    let notify = sys::event_counter().map_err(untried("eventfd"))?;
+    let mut ring =
+        Ring::new(RingSize::SMALL, notify.as_fd()).map_err(|error| diagnose_ring(&error, facts))?;
+    let (ours, mut theirs) = UnixStream::pair().map_err(untried("socketpair"))?;
+    theirs.write_all(&[0]).map_err(untried("write"))?;
+    // Multishot accept is older than multishot receive, so this one speaks for both.
+    ring.receive(Tag::Connection(SlabKey::from_bits(0)), Rc::new(OwnedFd::from(ours)));
+    let lacks = |errno| Obstacle::Lacks { what: "multishot receive", errno };
+    ring.wait().map_err(|error| lacks(error.raw_os_error().unwrap_or(0)))?;
+    match ring.next_completion().map(|completion| completion.outcome) {
+        Some(Outcome::Received(_, Onward::More)) => Ok(()),
+        Some(Outcome::ReceiveEnded(error)) => Err(lacks(error.raw_os_error().unwrap_or(0))),
+        Some(_) | None => Err(lacks(0)),
+    }
+}
+
+/// What stands behind the failure to make a ring.
+#[must_use]
+pub fn diagnose_ring(error: &RingError, facts: Facts) -> Obstacle {
+    let errno = |error: &io::Error| error.raw_os_error().unwrap_or(0);
+    match error {
+        RingError::Setup(error) => diagnose(error, facts),
+        RingError::DeferredWork(error) => Obstacle::Lacks {
+            what: "deferred task work (IORING_SETUP_DEFER_TASKRUN)",
+            errno: errno(error),
+        },
+        RingError::Feature(what) | RingError::Operation(what) => Obstacle::Lacks { what, errno: 0 },
+        RingError::Buffers(error) if errno(error) == libc::ENOMEM => Obstacle::RingMemory,
+        RingError::Buffers(error) => Obstacle::Lacks {
+            what: "shared receive buffers (IORING_REGISTER_PBUF_RING)",
+            errno: errno(error),
+        },
+        RingError::Notification(error) => Obstacle::Lacks {
+            what: "notification by eventfd (IORING_REGISTER_EVENTFD)",
+            errno: errno(error),
+        },
+        RingError::BufferMemory(error) => Obstacle::Untried { what: "mmap", errno: errno(error) },
+    }
 }
 
 fn check_kernel(facts: Facts) -> Result<(), Obstacle> {
@@ -161,6 +242,17 @@ fn check_kernel(facts: Facts) -> Result<(), Obstacle> {
 fn check_locked_memory(limit: Limit) -> Result<(), Obstacle> {
     match limit.soft {
         Some(allowed) if allowed < LOCKED_MEMORY_MIN => Err(Obstacle::LockedMemory { allowed }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Checks that `needed` descriptors may be open.
+///
+/// # Errors
+/// When fewer may.
+pub fn check_descriptors(allowance: &Allowance, needed: u64) -> Result<(), Obstacle> {
+    match allowance.descriptors {
+        Some(allowed) if allowed < needed => Err(Obstacle::Descriptors { allowed, needed }),
         Some(_) | None => Ok(()),
     }
 }
@@ -208,6 +300,25 @@ mod tests {
         assert_eq!(verdict(libc::EPERM, off(2)), Obstacle::DisabledForAll);
         assert_eq!(verdict(libc::ENOMEM, PLAIN), Obstacle::RingMemory);
         assert_eq!(verdict(libc::EINVAL, PLAIN), Obstacle::Other { errno: 22 });
+    }
+
+    #[test]
+    fn each_missing_thing_has_its_own_message() {
+        let error = |errno| io::Error::from_raw_os_error(errno);
+        let text = |error| diagnose_ring(&error, PLAIN).to_string();
+        let messages = [
+            (text(RingError::DeferredWork(error(22))), "DEFER_TASKRUN"),
+            (text(RingError::Feature("polled operations")), "polled operations"),
+            (text(RingError::Operation("the operation sendmsg")), "sendmsg"),
+            (text(RingError::Buffers(error(22))), "PBUF_RING"),
+            (text(RingError::Buffers(error(12))), "memlock"),
+            (text(RingError::Notification(error(22))), "EVENTFD"),
+            (text(RingError::BufferMemory(error(12))), "mmap"),
+            (text(RingError::Setup(error(1))), "seccomp"),
+        ];
+        for (message, word) in messages {
+            assert!(message.contains(word), "{word:?} is not in {message:?}");
+        }
     }
 
     #[test]

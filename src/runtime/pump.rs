@@ -15,19 +15,19 @@ use glommio::spawn_local;
 use glommio::timer::Timer;
 
 use crate::actor::contract::Close;
+use crate::base::histogram::Histogram;
 use crate::base::id::{ConnectionId, ShardId};
 use crate::base::time::{Instant, Now};
 use crate::runtime::clock::Clock;
-use crate::runtime::control::{Command, Report, ShardHistogram};
-use crate::runtime::disk::Disk;
-use crate::runtime::histogram::Histogram;
-use crate::runtime::local::{Event, Local};
+use crate::runtime::control::Command;
+use crate::runtime::disk::{Change, Disk};
+use crate::runtime::local::Local;
 use crate::runtime::mesh::{Bell, MeshEnd, Queue};
 use crate::runtime::sys;
-use crate::runtime::tcp::{Detached, Ending, Network, Untold};
+use crate::runtime::tcp::{Detached, Ending, Event, Network, Untold};
 use crate::shard::core::{Input, Output, Shard};
 use crate::shard::envelope::{Envelope, Lane};
-use crate::shard::report::{Sample, SampleKind, ShardReport};
+use crate::shard::report::{Distribution, Sample, SampleKind, ShardReport, Unit};
 
 /// Socket events of one turn.
 const EVENTS_PER_TURN: usize = 1024;
@@ -98,7 +98,7 @@ pub struct Parts<M> {
     pub machine: M,
     /// The process's clock.
     pub clock: Clock,
-    /// The queue that the network's tasks write to.
+    /// What wakes it.
     pub local: Rc<Local>,
     /// Its connections.
     pub network: Network,
@@ -132,8 +132,8 @@ impl<M: Machine> Pump<M> {
             parts,
             parcels: Vec::new(),
             drain_until: None,
-            turns: Histogram::default(),
-            queue_delays: Histogram::default(),
+            turns: Histogram::new(Histogram::MICROSECONDS),
+            queue_delays: Histogram::new(Histogram::MICROSECONDS),
             saves_dropped: 0,
         }
     }
@@ -141,24 +141,33 @@ impl<M: Machine> Pump<M> {
     /// Runs until the shard was told to stop and has said its goodbyes.
     ///
     /// # Errors
-    /// When the bell cannot be heard.
+    /// When the bell cannot be heard, or the network's ring is broken.
     pub async fn run(mut self) -> io::Result<()> {
         let descriptor = self.parts.bell.descriptor()?;
         let listening = listen_to_bell(sys::give(descriptor), self.parts.local.clone());
-        let _listener = spawn_local(listening);
+        let listener = spawn_local(listening);
+        let outcome = self.turn_until_drained().await;
+        // The executor would leave the descriptor of a task open that it cancels.
+        self.parts.local.end();
+        self.parts.bell.strike();
+        listener.await;
+        outcome
+    }
+
+    async fn turn_until_drained(&mut self) -> io::Result<()> {
         loop {
             let now = self.parts.clock.now();
             self.gather(now);
             self.parts.machine.turn(now);
             self.carry_out(now);
-            self.parts.network.flush();
+            self.parts.network.flush()?;
             self.parts.mesh.publish();
             let end = self.parts.clock.instant();
-            self.turns.record(end.since(now.instant));
+            self.turns.record(microseconds(end.since(now.instant)));
             if self.is_drained(end) {
                 return Ok(());
             }
-            self.rest().await;
+            self.rest().await?;
         }
     }
 
@@ -169,17 +178,17 @@ impl<M: Machine> Pump<M> {
         let mut parcels = std::mem::take(&mut self.parcels);
         self.parts.mesh.receive(PARCELS_PER_TURN, &mut parcels);
         for (_, parcel) in parcels.drain(..) {
-            self.queue_delays.record(now.instant.since(parcel.at));
+            self.queue_delays.record(microseconds(now.instant.since(parcel.at)));
             self.unpack(parcel.content, now);
         }
         self.parcels = parcels;
         for _ in 0..EVENTS_PER_TURN {
-            let Some((at, event)) = self.parts.local.pop() else { break };
+            let Some((at, event)) = self.parts.network.next_event() else { break };
             // What was written is told without haste; its delay says nothing about ours.
             if !matches!(event, Event::Sent { .. }) {
-                self.queue_delays.record(now.instant.since(at));
+                self.queue_delays.record(microseconds(now.instant.since(at)));
             }
-            self.take_in(event, now);
+            self.parts.machine.handle(input(event), now);
         }
     }
 
@@ -219,34 +228,6 @@ impl<M: Machine> Pump<M> {
         }
     }
 
-    /// Tells the shard of an event, unless its connection has ended meanwhile.
-    fn take_in(&mut self, event: Event, now: Now) {
-        let Parts { machine, network, .. } = &mut self.parts;
-        let input = match event {
-            Event::Accepted { stream, peer } => {
-                network.accept(stream).map(|connection| Input::Accepted { connection, peer })
-            }
-            Event::Connected { connection, stream } => {
-                network.connected(connection, stream).then_some(Input::Connected { connection })
-            }
-            Event::ConnectFailed { connection } => {
-                network.connect_failed(connection).then_some(Input::ConnectFailed { connection })
-            }
-            Event::Received { connection, bytes } => network
-                .received(connection, bytes.len())
-                .then_some(Input::Received { connection, bytes }),
-            Event::Sent { connection, bytes } => {
-                network.sent(connection, bytes).then_some(Input::Sent { connection, bytes })
-            }
-            Event::Closed { connection } => {
-                network.closed(connection).then_some(Input::Closed { connection })
-            }
-        };
-        if let Some(input) = input {
-            machine.handle(input, now);
-        }
-    }
-
     fn carry_out(&mut self, now: Now) {
         while let Some(output) = self.parts.machine.poll_output() {
             let Parts { network, mesh, .. } = &mut self.parts;
@@ -269,6 +250,11 @@ impl<M: Machine> Pump<M> {
                         self.saves_dropped += 1;
                     }
                 }
+                Output::Remember { router, info } => {
+                    if !self.parts.disk.remember(Change { router, info }) {
+                        self.saves_dropped += 1;
+                    }
+                }
             }
         }
     }
@@ -277,17 +263,40 @@ impl<M: Machine> Pump<M> {
         self.drain_until.is_some_and(|until| now >= until || self.parts.network.is_idle())
     }
 
-    /// Sleeps until something happens or is due. Completions of the kernel are looked at in any case.
-    async fn rest(&self) {
-        let Parts { machine, local, mesh, bell, commands, clock, .. } = &self.parts;
-        bell.doze();
-        let waiting =
-            local.take_wake() || local.has_urgent() || !commands.is_empty() || mesh.has_waiting();
+    /// Lets others run, and sleeps until something happens or is due.
+    async fn rest(&mut self) -> io::Result<()> {
+        let due = self.due();
+        if self.has_waiting() || due.is_some_and(|due| due <= self.parts.clock.instant()) {
+            // The executor's own events are looked at when its time slice ends, so a busy shard pays nothing for them.
+            glommio::yield_if_needed().await;
+            return Ok(());
+        }
+        self.parts.bell.doze();
+        // What came before that rang no bell.
+        if !self.parts.network.arm()? && !self.has_waiting() {
+            self.sleep(due).await;
+        }
+        self.parts.network.disarm();
+        self.parts.bell.rise();
+        Ok(())
+    }
+
+    fn has_waiting(&self) -> bool {
+        let Parts { local, network, mesh, commands, .. } = &self.parts;
+        local.take_wake() || network.wants_turn() || !commands.is_empty() || mesh.has_waiting()
+    }
+
+    /// When the next turn is due although nothing happens.
+    fn due(&mut self) -> Option<Instant> {
+        let Parts { machine, network, mesh, clock, .. } = &mut self.parts;
         let backlog = mesh.has_backlog().then(|| clock.instant() + BACKLOG_PAUSE);
-        let due = [machine.deadline(), self.drain_until, backlog].into_iter().flatten().min();
-        let pause =
-            if waiting { Some(Duration::ZERO) } else { due.map(|due| due.since(clock.instant())) };
-        let mut timer = pin!(pause.map(Timer::new));
+        let dues = [machine.deadline(), network.deadline(), self.drain_until, backlog];
+        dues.into_iter().flatten().min()
+    }
+
+    async fn sleep(&self, until: Option<Instant>) {
+        let Parts { local, clock, .. } = &self.parts;
+        let mut timer = pin!(until.map(|until| Timer::new(until.since(clock.instant()))));
         poll_fn(|cx| {
             local.register(cx.waker());
             if local.take_wake() {
@@ -299,20 +308,22 @@ impl<M: Machine> Pump<M> {
             }
         })
         .await;
-        bell.rise();
     }
 
-    fn report(&self) -> Report {
-        let mut shard = self.parts.machine.report();
-        shard.samples.extend(self.samples());
-        let histogram = |name, help, histogram| ShardHistogram { name, help, histogram };
+    fn report(&self) -> ShardReport {
+        let mut report = self.parts.machine.report();
+        report.samples.extend(self.samples());
+        let of = |name, help, histogram| Distribution {
+            name,
+            help,
+            unit: Unit::Microseconds,
+            histogram,
+        };
         let turns = "Time that one turn of a shard took.";
         let delays = "Time that inputs of a shard waited for its turn.";
-        let histograms = vec![
-            histogram("turn_seconds", turns, self.turns),
-            histogram("queue_delay_seconds", delays, self.queue_delays),
-        ];
-        Report { shard, histograms }
+        report.histograms.push(of("turn_seconds", turns, self.turns));
+        report.histograms.push(of("queue_delay_seconds", delays, self.queue_delays));
+        report
     }
 
     fn samples(&self) -> Vec<Sample> {
@@ -331,6 +342,7 @@ impl<M: Machine> Pump<M> {
         let accepted = "TCP connections that peers opened.";
         let failed = "TCP connections of ours that did not come up.";
         let bytes = "Bytes over TCP.";
+        let calls = "System calls that carried TCP.";
         let drops = "Messages, records and connections that went no further, by reason.";
         let (mut dropped_data, mut dropped_control) = (0, 0);
         for (_, counts) in self.parts.mesh.counts() {
@@ -343,7 +355,9 @@ impl<M: Machine> Pump<M> {
             counter("tcp_connect_failed_total", failed, &[], tcp.connect_failed),
             counter("tcp_bytes_total", bytes, &[("direction", "received")], tcp.received_bytes),
             counter("tcp_bytes_total", bytes, &[("direction", "sent")], tcp.sent_bytes),
+            counter("tcp_calls_total", calls, &[], tcp.calls),
             counter("drops_total", drops, &[("reason", "connections_full")], tcp.turned_away),
+            counter("drops_total", drops, &[("reason", "no_descriptor")], tcp.without_descriptor),
             counter("drops_total", drops, &[("reason", "peer_does_not_read")], tcp.overflowed),
             counter("drops_total", drops, &[("reason", "shard_queue_full_data")], dropped_data),
             counter(
@@ -354,6 +368,21 @@ impl<M: Machine> Pump<M> {
             ),
             counter("drops_total", drops, &[("reason", "disk_busy")], self.saves_dropped),
         ]
+    }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn input(event: Event) -> Input {
+    match event {
+        Event::Accepted { connection, peer } => Input::Accepted { connection, peer },
+        Event::Connected { connection } => Input::Connected { connection },
+        Event::ConnectFailed { connection } => Input::ConnectFailed { connection },
+        Event::Received { connection, bytes } => Input::Received { connection, bytes },
+        Event::Sent { connection, bytes } => Input::Sent { connection, bytes },
+        Event::Closed { connection } => Input::Closed { connection },
     }
 }
 
@@ -375,11 +404,14 @@ fn queue(lane: Lane) -> Queue {
 async fn listen_to_bell(counter: BufferedFile, local: Rc<Local>) {
     /// Bytes of the kernel's count.
     const COUNT_SIZE: usize = 8;
-    loop {
+    while !local.is_over() {
         if let Err(error) = counter.read_at(0, COUNT_SIZE).await {
             tracing::error!(%error, "a shard cannot hear its bell");
-            return;
+            break;
         }
         local.wake();
+    }
+    if let Err(error) = counter.close().await {
+        tracing::warn!(%error, "a bell stays open");
     }
 }

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Fills `bytes` with randomness of the system; waits until its pool is ready.
 ///
@@ -90,26 +90,14 @@ pub fn raise_limit(resource: Resource) -> io::Result<Limit> {
     Ok(Limit { soft: bounded(limit.rlim_cur), hard: bounded(limit.rlim_max) })
 }
 
-/// Makes an io_uring of two entries and gives it back, to see whether this process may.
-///
-/// # Errors
-/// What io_uring_setup(2) reports.
-pub fn try_io_uring() -> io::Result<()> {
-    /// Bytes of `struct io_uring_params`.
-    const PARAMS_SIZE: usize = 120;
-    #[repr(C, align(8))]
-    struct Params([u8; PARAMS_SIZE]);
-    let mut params = Params([0; PARAMS_SIZE]);
-    // SAFETY: the second argument points to a zeroed, writable io_uring_params of the size that the kernel expects; the
-    // call keeps no pointer to it.
-    let result = unsafe { libc::syscall(libc::SYS_io_uring_setup, 2u32, &mut params) };
-    let descriptor = i32::try_from(result).unwrap_or(-1);
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just given us this descriptor, and nothing else owns it.
-    drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
-    Ok(())
+/// Whether a read of this descriptor, or an accept, would not wait.
+#[must_use]
+pub fn is_readable(descriptor: &impl AsFd) -> bool {
+    let raw = descriptor.as_fd().as_raw_fd();
+    let mut asked = libc::pollfd { fd: raw, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one writable pollfd is passed, and the call does not wait.
+    let ready = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    ready == 1 && asked.revents & libc::POLLIN != 0
 }
 
 /// A new event counter of the kernel, reads of which wait while it is zero.
@@ -132,6 +120,18 @@ pub fn count_event(counter: &OwnedFd) {
     // A write fails only when the counter is about to overflow; then it is far from zero, and its reader awake.
     // SAFETY: eight readable bytes are passed, and the descriptor is open as long as `counter` is borrowed.
     unsafe { libc::write(counter.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+}
+
+/// Whether the kernel takes its clock to be synchronised; `None` where this process may not know.
+#[must_use]
+pub fn clock_is_synchronised() -> Option<bool> {
+    // SAFETY: a timex is made of integers; all zeros asks for nothing to be changed.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `state` is writable, and with no modes set the call only reads the clock's state into it.
+    match unsafe { libc::adjtimex(&mut state) } {
+        result if result < 0 => None,
+        result => Some(result != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0),
+    }
 }
 
 /// Sets the permissions of an open file, or of a socket that is not bound yet: they become those of its file.
@@ -163,14 +163,6 @@ pub fn bind_without_port(socket: &impl AsFd) -> io::Result<()> {
         )
     };
     if result != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// The descriptor of something of glommio's, which lends raw descriptors only.
-#[must_use]
-pub fn borrow<T: AsRawFd>(owner: &T) -> BorrowedFd<'_> {
-    // SAFETY: glommio's sockets and files own their descriptor and close it when dropped; the result cannot outlive the
-    // borrow of its owner.
-    unsafe { BorrowedFd::borrow_raw(owner.as_raw_fd()) }
 }
 
 /// Gives a descriptor to a type of glommio's.

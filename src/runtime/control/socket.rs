@@ -14,7 +14,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::{Control, Refused};
+use crate::base::id::RouterHash;
+use crate::base::limits::ROUTER_INFO_MAX;
 use crate::runtime::sys;
+use crate::wire::base64;
 
 /// Clients served at once; others wait in the kernel's queue.
 const CLIENTS_MAX: usize = 4;
@@ -22,10 +25,14 @@ const CLIENTS_MAX: usize = 4;
 const REQUEST_MAX: usize = 64;
 /// Bytes of an answer that a client takes.
 const ANSWER_MAX: u64 = 1024 * 1024;
+/// RouterInfos of one answer at most, so that it stays below what a client takes.
+pub const RECORDS_MAX: u16 = 128;
 /// Time for a request to arrive, and for an answer to be taken.
 const TRANSFER_TIME_MAX: Duration = Duration::from_secs(5);
 /// Time in which a router answers; a reload may have to read thousands of files.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+// A RouterInfo in base64 with its router's hash and what JSON needs around it.
+const _: () = assert!((ROUTER_INFO_MAX * 4 / 3 + 100) * (RECORDS_MAX as usize) < 1024 * 1024);
 /// Pause after a failure to accept, which comes of a want of descriptors as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,18 +45,35 @@ pub enum Request {
     Reload,
     /// To take no new tunnels, and to stop when those that there are have ended.
     Drain,
+    /// Which RouterInfos the netdb's file holds, in the order of their routers' hashes.
+    Records {
+        /// The router behind which to begin; absent for the first.
+        after: Option<RouterHash>,
+        /// How many at most, up to [`RECORDS_MAX`].
+        count: u16,
+    },
 }
 
-impl Request {
-    const ALL: [Request; 3] = [Request::Status, Request::Reload, Request::Drain];
+/// Words of the requests that are a word alone.
+const WORDS: [(&str, Request); 3] =
+    [("status", Request::Status), ("reload", Request::Reload), ("drain", Request::Drain)];
+/// Word of the request for records, with what follows it.
+const RECORDS: &str = "records";
+/// Stands for the absent router.
+const FROM_START: &str = "-";
 
-    /// The word for it on the socket.
+impl Request {
+    /// Its line on the socket, without the end of line.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn line(self) -> String {
         match self {
-            Request::Status => "status",
-            Request::Reload => "reload",
-            Request::Drain => "drain",
+            Request::Status => "status".to_owned(),
+            Request::Reload => "reload".to_owned(),
+            Request::Drain => "drain".to_owned(),
+            Request::Records { after, count } => {
+                let after = after.map(|router| base64::encode(&router.0));
+                format!("{RECORDS} {count} {}", after.as_deref().unwrap_or(FROM_START))
+            }
         }
     }
 }
@@ -80,7 +104,7 @@ pub fn ask(path: &Path, request: Request) -> io::Result<Value> {
     let mut stream = StdStream::connect(path)?;
     stream.set_write_timeout(Some(TRANSFER_TIME_MAX))?;
     stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
-    stream.write_all(format!("{}\n", request.word()).as_bytes())?;
+    stream.write_all((request.line() + "\n").as_bytes())?;
     let mut line = String::new();
     BufReader::new(io::Read::take(stream, ANSWER_MAX)).read_line(&mut line)?;
     if line.is_empty() {
@@ -136,6 +160,7 @@ async fn answer(request: Request, control: &Control) -> Result<Value, Refused> {
         Request::Status => Ok(control.status().await),
         Request::Reload => control.reload().await,
         Request::Drain => control.drain().await,
+        Request::Records { after, count } => control.records(after, count).await,
     }
 }
 
@@ -157,11 +182,22 @@ async fn read_request(stream: &mut UnixStream) -> Result<Request, Refused> {
 }
 
 fn parse(line: &[u8]) -> Result<Request, Refused> {
-    let known = Request::ALL.into_iter().find(|request| request.word().as_bytes() == line);
-    known.ok_or_else(|| {
-        let words: Vec<_> = Request::ALL.into_iter().map(Request::word).collect();
-        Refused(format!("requests are {}", words.join(", ")))
+    let line = str::from_utf8(line).unwrap_or_default();
+    let word = WORDS.into_iter().find(|(word, _)| *word == line).map(|(_, request)| request);
+    word.or_else(|| parse_records(line)).ok_or_else(|| {
+        let words = WORDS.map(|(word, _)| word).join(", ");
+        Refused(format!("requests are {words}, {RECORDS} COUNT HASH"))
     })
+}
+
+fn parse_records(line: &str) -> Option<Request> {
+    let (count, after) = line.strip_prefix(RECORDS)?.strip_prefix(' ')?.split_once(' ')?;
+    let count = count.parse().ok().filter(|count| (1..=RECORDS_MAX).contains(count))?;
+    let after = match after {
+        FROM_START => None,
+        router => Some(RouterHash(base64::decode(router)?.try_into().ok()?)),
+    };
+    Some(Request::Records { after, count })
 }
 
 #[cfg(test)]
@@ -170,12 +206,33 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn requests_are_single_words() {
-        for request in Request::ALL {
-            assert_eq!(parse(request.word().as_bytes()), Ok(request));
+    fn requests_have_words() {
+        for (word, request) in WORDS {
+            assert_eq!(request.line(), word);
+            assert_eq!(parse(word.as_bytes()), Ok(request));
         }
         let text = parse(b"stop").unwrap_err().to_string();
-        assert_eq!(text, "requests are status, reload, drain");
+        assert_eq!(text, "requests are status, reload, drain, records COUNT HASH");
+    }
+
+    #[test]
+    fn records_are_asked_for_by_number_and_place() {
+        for (after, count) in [(None, 1), (Some(RouterHash([0xff; 32])), RECORDS_MAX)] {
+            let request = Request::Records { after, count };
+            let line = request.line();
+            assert!(line.len() < REQUEST_MAX, "{line}");
+            assert_eq!(parse(line.as_bytes()), Ok(request));
+        }
+        for line in [
+            "records",
+            "records 0 -",
+            "records 129 -",
+            "records 1 AAAA",
+            "records 1",
+            "records x -",
+        ] {
+            assert!(parse(line.as_bytes()).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -1,189 +1,94 @@
-//! One connection: its stream, the gate before its reader, and what waits to be written.
+//! One connection: its socket, what is under way on it, and what waits to be sent.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use crate::base::id::ConnectionId;
+use crate::runtime::ring::{Operation, Outgoing, Socket};
 
-use glommio::Task;
-use glommio::net::TcpStream;
-
-use super::socket;
-
-/// A stream as its reader and its writer share it; neither holds it borrowed while it waits.
-pub type Shared = Rc<RefCell<TcpStream>>;
-
-/// Chunks that one gathered write takes.
-const GATHER_MAX: usize = 64;
-
-/// A connection that is up. Dropping it ends its tasks and closes it.
+/// A connection from its dial or its acceptance to its last byte.
 pub struct Connection {
-    pub stream: Shared,
-    pub gate: Rc<Gate>,
-    pub egress: Rc<RefCell<Egress>>,
-    /// Whether it was given up because its peer did not read.
-    pub overflowed: bool,
-    pub _reader: Task<()>,
-    pub _writer: Option<Task<()>>,
+    /// How the shard calls it.
+    pub id: ConnectionId,
+    pub socket: Socket,
+    pub phase: Phase,
+    pub connecting: Option<Operation>,
+    pub receiving: Option<Operation>,
+    pub sending: Option<Sending>,
+    /// What waits for the send under way to end.
+    pub queued: Outgoing,
+    /// Bytes that were received and not yet told.
+    pub inbox: Vec<u8>,
+    /// Bytes received in this turn.
+    pub received: usize,
+    pub reading: Reading,
+    /// Whether it is in the network's list of connections with something to send.
+    pub touched: bool,
 }
 
-/// Lets a reader through once each time it is opened; it is open at first.
-pub struct Gate {
-    open: Cell<bool>,
-    waiting: Cell<Option<Waker>>,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self { open: Cell::new(true), waiting: Cell::new(None) }
-    }
-}
-
-impl Gate {
-    /// Lets the reader through.
-    pub fn open(&self) {
-        self.open.set(true);
-        if let Some(waker) = self.waiting.take() {
-            waker.wake();
-        }
-    }
-
-    /// Waits for the gate to open, and closes it behind the reader.
-    pub fn poll_pass(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.open.replace(false) {
-            return Poll::Ready(());
-        }
-        self.waiting.set(Some(cx.waker().clone()));
-        Poll::Pending
-    }
-}
-
-/// What waits to be written.
-#[derive(Default)]
-pub struct Egress {
-    chunks: VecDeque<Vec<u8>>,
-    /// Bytes of the first chunk that are written already.
-    written: usize,
-    bytes: usize,
-    /// Whether a task writes; it then takes what is added.
-    writing: bool,
-}
-
-/// What one attempt to write came to.
+/// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes written.
-    pub sent: usize,
-    /// Bytes that the kernel would not take yet.
-    pub left: usize,
+pub enum Phase {
+    /// It is being made.
+    Dialling,
+    /// It is up.
+    Open,
+    /// It is over, and the shard will be told. Nothing is sent or received any more.
+    Over,
+    /// The shard is done with it: what is left is sent, and what comes is dropped.
+    Flushing {
+        /// Whether the peer has sent all that it will.
+        peer_done: bool,
+    },
+    /// All is sent, our side is closed, and the peer has to close its own.
+    Parting,
+    /// It goes to another shard, as soon as nothing is under way on it any more.
+    Leaving,
 }
 
-impl Egress {
-    /// Adds bytes. True where they are the first and nobody is writing.
-    pub fn push(&mut self, bytes: Vec<u8>) -> bool {
-        if bytes.is_empty() {
-            return false;
-        }
-        let first = self.chunks.is_empty() && !self.writing;
-        self.bytes += bytes.len();
-        self.chunks.push_back(bytes);
-        first
-    }
-
-    /// Bytes that wait.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Whether a task writes.
-    pub fn is_writing(&self) -> bool {
-        self.writing
-    }
-
-    /// A task writes from here on.
-    pub fn set_writing(&mut self) {
-        self.writing = true;
-    }
-
-    /// The task that wrote is done.
-    pub fn clear_writing(&mut self) {
-        self.writing = false;
-    }
-
-    /// The first bytes that wait, without their end.
-    pub fn front(&self) -> &[u8] {
-        self.chunks.front().and_then(|chunk| chunk.get(self.written..)).unwrap_or(&[])
-    }
-
-    /// Forgets bytes that were written.
-    pub fn advance(&mut self, mut sent: usize) {
-        self.bytes = self.bytes.saturating_sub(sent);
-        while let Some(chunk) = self.chunks.front() {
-            let left = chunk.len() - self.written;
-            if sent < left {
-                self.written += sent;
-                return;
-            }
-            sent -= left;
-            self.written = 0;
-            self.chunks.pop_front();
-        }
-    }
-
-    /// Writes as much as the kernel takes now.
-    pub fn write(&mut self, stream: &TcpStream) -> io::Result<Progress> {
-        let mut sent = 0;
-        while self.bytes > 0 {
-            match socket::send_gathered(stream, &self.slices()) {
-                Ok(count) => {
-                    self.advance(count);
-                    sent += count;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Progress { sent, left: self.bytes })
-    }
-
-    fn slices(&self) -> Vec<IoSlice<'_>> {
-        let first = std::iter::once(self.front());
-        let rest = self.chunks.iter().skip(1).map(Vec::as_slice);
-        first.chain(rest).take(GATHER_MAX).map(IoSlice::new).collect()
-    }
-
-    /// Takes out all that waits, without what is written already.
-    pub fn take(&mut self) -> Vec<Vec<u8>> {
-        if let Some(first) = self.chunks.front_mut() {
-            first.drain(..self.written);
-        }
-        self.written = 0;
-        self.bytes = 0;
-        self.chunks.drain(..).collect()
-    }
+/// How a connection receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// By one operation that goes on as long as the connection.
+    Streaming,
+    /// That operation is being ended, since it took more than its share of a turn.
+    Halting,
+    /// By one operation per turn, since the peer sends as fast as we receive.
+    Metered,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A send under way.
+pub struct Sending {
+    pub operation: Operation,
+    /// Its bytes.
+    pub bytes: usize,
+    /// The flush that began it.
+    pub flush: u64,
+}
 
-    #[test]
-    fn partial_writes_keep_their_place() {
-        let mut egress = Egress::default();
-        assert!(egress.push(b"abc".to_vec()));
-        assert!(!egress.push(b"defg".to_vec()));
-        assert!(!egress.push(Vec::new()));
-        assert_eq!(egress.bytes(), 7);
-        egress.advance(2);
-        assert_eq!(egress.front(), b"c");
-        assert_eq!(egress.slices().len(), 2);
-        egress.advance(2);
-        assert_eq!(egress.front(), b"efg");
-        assert_eq!(egress.bytes(), 3);
-        assert_eq!(egress.take(), [b"efg".to_vec()]);
-        assert_eq!(egress.bytes(), 0);
-        assert!(egress.front().is_empty());
+impl Connection {
+    /// A connection with nothing under way.
+    pub fn new(id: ConnectionId, socket: Socket, phase: Phase) -> Self {
+        Self {
+            id,
+            socket,
+            phase,
+            connecting: None,
+            receiving: None,
+            sending: None,
+            queued: Outgoing::default(),
+            inbox: Vec::new(),
+            received: 0,
+            reading: Reading::Streaming,
+            touched: false,
+        }
+    }
+
+    /// Bytes that have not left.
+    pub fn unsent(&self) -> usize {
+        self.queued.bytes() + self.sending.as_ref().map_or(0, |sending| sending.bytes)
+    }
+
+    /// Everything that is under way.
+    pub fn operations(&self) -> impl Iterator<Item = Operation> + use<> {
+        let sending = self.sending.as_ref().map(|sending| sending.operation);
+        [self.connecting, self.receiving, sending].into_iter().flatten()
     }
 }

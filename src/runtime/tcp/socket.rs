@@ -1,10 +1,10 @@
-//! Sockets before and beside glommio: made, bound and tuned by ordinary calls.
+//! Sockets before and beside the ring: made, bound and tuned by ordinary calls.
 
-use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use glommio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::runtime::sys;
@@ -142,48 +142,61 @@ fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
 }
 
 /// Ends listening, for every descriptor of the socket.
-pub fn stop_listening(listener: &TcpListener) {
+pub fn stop_listening(listener: &OwnedFd) {
     // It fails only on a socket that does not listen any more.
-    let _ = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
+    let _ = SockRef::from(listener).shutdown(Shutdown::Both);
 }
 
-/// A socket that is on its way to `address`.
-pub fn start_connect(address: SocketAddr, from: Option<IpAddr>) -> io::Result<Socket> {
-    let kind = Type::STREAM.nonblocking();
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+/// Accepts a connection that waits and resets it. False where none waits or there is not even a descriptor for that.
+pub fn turn_away(listener: &OwnedFd) -> bool {
+    // The socket is one that waits, and only its own shard accepts from it, so what is ready stays so.
+    if !sys::is_readable(listener) {
+        return false;
+    }
+    let accepted = SockRef::from(listener).accept();
+    accepted.is_ok_and(|(socket, _)| {
+        reset_on_close(&socket);
+        true
+    })
+}
+
+/// A socket that can be connected to `address`, with `from` as its source where the families agree.
+///
+/// # Errors
+/// What the system says: no descriptor, or no such address.
+pub fn dialling(address: SocketAddr, from: Option<IpAddr>) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
     if let Some(ip) = from.filter(|ip| ip.is_ipv4() == address.is_ipv4()) {
         sys::bind_without_port(&socket)?;
         socket.bind(&SocketAddr::new(ip, 0).into())?;
     }
-    match socket.connect(&address.into()) {
-        Ok(()) => Ok(socket),
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket),
-        Err(error) => Err(error),
-    }
+    Ok(OwnedFd::from(socket))
 }
 
-/// Writes several chunks in one call, as far as the kernel takes them now.
-pub fn send_gathered(stream: &TcpStream, chunks: &[IoSlice<'_>]) -> io::Result<usize> {
-    let descriptor = sys::borrow(stream);
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    SockRef::from(&descriptor).send_vectored_with_flags(chunks, flags)
-}
-
-/// The other end of an accepted connection, which is tuned for short messages.
-pub fn prepare_accepted(stream: &TcpStream) -> io::Result<SocketAddr> {
-    let descriptor = sys::borrow(stream);
-    let socket = SockRef::from(&descriptor);
+/// Tunes an accepted connection for short messages, and says who is at its other end.
+///
+/// # Errors
+/// When the peer is gone again.
+pub fn prepare_accepted(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     let peer = socket.peer_addr()?;
     peer.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))
 }
 
+/// Closes our side: the peer reads an end after all that was sent.
+///
+/// # Errors
+/// When the connection is broken.
+pub fn close_our_side(socket: &OwnedFd) -> io::Result<()> {
+    SockRef::from(socket).shutdown(Shutdown::Write)
+}
+
 /// Lets a connection end with a reset when it is closed, whatever waits in it.
-pub fn reset_on_close(stream: &TcpStream) {
-    let descriptor = sys::borrow(stream);
+pub fn reset_on_close(socket: &impl AsFd) {
     // It fails only on a socket that is broken already; then there is nothing to reset.
-    let _ = SockRef::from(&descriptor).set_linger(Some(Duration::ZERO));
+    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
 
 #[cfg(test)]
