@@ -3,6 +3,8 @@
 pub mod args;
 pub mod bandwidth;
 pub mod check;
+pub mod clock;
+pub mod completions;
 pub mod config;
 pub mod control;
 pub mod data_dir;
@@ -13,6 +15,7 @@ pub mod inspect;
 pub mod live;
 pub mod log;
 pub mod metrics;
+pub mod netdb;
 pub mod reseed;
 pub mod run;
 pub mod signers;

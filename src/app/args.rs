@@ -1,12 +1,18 @@
 //! The command line. Every option is also an environment variable, and every option of `run` a key of the
 //! configuration file.
 
+mod others;
+
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::others::{
+    NetdbArgs, NetdbCommand, NetdbExportArgs, NetdbShowArgs, NetdbStatsArgs, ReseedArgs,
+    ReseedCommand, ReseedMakeArgs,
+};
 use crate::app::bandwidth::Bandwidth;
 use crate::app::config::{FloodfillMode, PlacementSecretHex};
 use crate::app::identity::export::ExportFormat;
@@ -41,12 +47,20 @@ pub enum Command {
     Identity(IdentityArgs),
     /// Show what files hold: router infos, lease sets, su3 files, keys.
     Inspect(InspectArgs),
+    /// Make what others begin with: signed bundles of router infos.
+    Reseed(ReseedArgs),
+    /// Show what is known of other routers, of the running router or from its files.
+    Netdb(NetdbArgs),
     /// Show how the router is that runs with this data directory.
     Status(AskArgs),
     /// Have the running router read its configuration anew: all of it or, where it has a mistake, nothing.
     Reload(AskArgs),
     /// Have the running router take no new tunnels, and stop when the last one has ended, within 11 minutes.
     Drain(DrainArgs),
+    /// Write the completions for a shell to standard output.
+    Completions(CompletionsArgs),
+    /// Write the manual, in roff, to standard output: `floodway man | man -l -`.
+    Man,
     /// Ask a running router whether it is well: exit code 0 if so.
     Health(HealthArgs),
 }
@@ -89,9 +103,19 @@ pub struct RunArgs {
     )]
     pub floodfill: Option<FloodfillMode>,
 
-    /// First routers: a directory of router infos, a zip of them, or `none`. Repeatable.
+    /// First routers: a directory, zip or su3 of router infos, the https:// URL of a su3 or of a host that has one, or
+    /// `none`. Repeatable [default: the hosts of the live network; none on others].
     #[arg(long, value_name = "SOURCE", env = "FLOODWAY_RESEED", value_delimiter = ',')]
     pub reseed: Vec<String>,
+
+    /// Certificates of those whose su3 files count, beside the ones that come with the program for the live network:
+    /// *.crt in this directory and those in it.
+    #[arg(long, value_name = "DIR", env = "FLOODWAY_RESEED_SIGNERS")]
+    pub reseed_signers: Option<PathBuf>,
+
+    /// Authorities (PEM) that vouch for reseed hosts, instead of Mozilla's list.
+    #[arg(long, value_name = "FILE", env = "FLOODWAY_RESEED_CA")]
+    pub reseed_ca: Option<PathBuf>,
 
     /// Connect to reserved address ranges as well, for test networks.
     #[arg(
@@ -254,7 +278,8 @@ pub struct InspectArgs {
     #[arg(long, value_enum, value_name = "KIND")]
     pub kind: Option<InspectKind>,
 
-    /// Certificates of those who sign su3 files: *.crt in this directory and those in it.
+    /// Certificates of those who sign su3 files, beside the ones that come with the program: *.crt in this directory and
+    /// those in it.
     #[arg(long, value_name = "DIR")]
     pub certificates: Option<PathBuf>,
 }
@@ -318,6 +343,14 @@ pub struct DrainArgs {
     /// Wait until the router has stopped.
     #[arg(long)]
     pub wait: bool,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// Options of `health`.

@@ -1,20 +1,23 @@
 //! `floodway check`: whether this machine can run the router, point by point.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde_json::json;
 
 use crate::app::args::CheckArgs;
+use crate::app::clock::ClockFacts;
 use crate::app::config::{Build, Config};
+use crate::app::data_dir::DataDir;
+use crate::app::reseed::background;
 use crate::app::{identity, reseed, run};
 use crate::base::id::RouterHash;
+use crate::base::limits::ShardLimits;
 use crate::crypto::PROVIDER;
 use crate::crypto::layer::{self, Kernel};
 use crate::runtime::probe::{self, Allowance};
-use crate::runtime::{clock, sys, tcp};
-
-/// Days from 1970 to 2025: a clock before that is not set.
-const DAYS_MIN: u64 = 20_089;
+use crate::runtime::sys::{self, Resource};
+use crate::runtime::{clock, launch, memory, tcp};
 
 /// Whether all points are in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +56,6 @@ pub fn run(args: &CheckArgs) -> io::Result<Fitness> {
 fn points(args: &CheckArgs) -> Vec<Point> {
     let mut points = vec![
         Point { name: "io_uring", result: text(probe::check().map(|a| allowance(&a))) },
-        Point { name: "clock", result: check_clock(clock::unix_time().days()) },
         Point { name: "cpus", result: text(sys::allowed_cpus().map(|cpus| format!("{cpus:?}"))) },
         Point { name: "cpu features", result: Ok(cpu_features()) },
         Point { name: "primitives", result: Ok(format!("by {PROVIDER}")) },
@@ -73,8 +75,7 @@ fn points(args: &CheckArgs) -> Vec<Point> {
 }
 
 fn check_config(config: &Config) -> Vec<Point> {
-    let directory = identity::prepare_data_dir(&config.data_dir)
-        .map(|()| config.data_dir.display().to_string());
+    let directory = check_data_dir(&config.data_dir);
     let keys = identity::load_existing(&config.data_dir);
     let hash = match &keys {
         Ok(Some(keys)) => keys.identity.hash(),
@@ -82,21 +83,24 @@ fn check_config(config: &Config) -> Vec<Point> {
         Ok(None) | Err(_) => RouterHash([0; 32]),
     };
     let keys = keys.map(|keys| if keys.is_some() { "present" } else { "made at the first start" });
-    let seeds = reseed::load(&config.reseed, config.network).map(|seeds| {
-        let refused = seeds.refused.len();
-        format!("{} routers, {refused} files left out", seeds.routers.len())
+    let seeds = reseed::load(config, clock::unix_time()).map(|seeds| {
+        let (refused, hosts) = (seeds.refused.len(), background::hosts_of(config).len());
+        format!("{} routers, {refused} files left out, {hosts} hosts", seeds.routers.len())
     });
     let metrics = run::listen_for_metrics(config).map(|listener| match listener {
         Some(_) => "can be served",
         None => "not served",
     });
     vec![
-        Point { name: "data directory", result: text(directory) },
+        Point { name: "data directory", result: directory },
         Point { name: "keys", result: text(keys) },
         Point { name: "address", result: check_address(config, &hash) },
         Point { name: "seeds", result: text(seeds) },
         Point { name: "metrics", result: text(metrics) },
         Point { name: "shards", result: text(run::shards(config)) },
+        Point { name: "memory", result: check_memory(config) },
+        Point { name: "descriptors", result: check_descriptors(config) },
+        Point { name: "clock", result: check_clock(&config.data_dir) },
     ]
 }
 
@@ -112,11 +116,42 @@ fn check_address(config: &Config, hash: &RouterHash) -> Result<String, String> {
     })
 }
 
-fn check_clock(days: u64) -> Result<String, String> {
-    if days < DAYS_MIN {
-        return Err("the clock is years behind: set it, since others refuse routers whose clock is a minute off".to_owned());
-    }
-    Ok("plausible; others refuse routers whose clock is a minute off".to_owned())
+fn check_clock(data_dir: &Path) -> Result<String, String> {
+    let facts = ClockFacts::read(data_dir);
+    let kept = match facts.synchronised {
+        Some(true) => "kept by the kernel's NTP",
+        Some(false) => "plausible, but nobody keeps it right: run an NTP client",
+        None => "plausible",
+    };
+    text(facts.judge(data_dir).map(|_| kept))
+}
+
+/// Whether no other router has the directory, and files can be written there.
+fn check_data_dir(data_dir: &Path) -> Result<String, String> {
+    text(DataDir::take(data_dir).map(|_| data_dir.display()))
+}
+
+fn check_memory(config: &Config) -> Result<String, String> {
+    let shards = run::shards(config).map_err(|error| error.to_string())?;
+    let allowed = memory::allowed();
+    text(ShardLimits::within(shards, allowed).map(|limits| {
+        let most = limits.process_memory(shards) >> 20;
+        match allowed {
+            Some(allowed) => format!("at most {most} MiB of {} MiB are filled", allowed >> 20),
+            None => format!("at most {most} MiB are filled"),
+        }
+    }))
+}
+
+fn check_descriptors(config: &Config) -> Result<String, String> {
+    let shards = run::shards(config).map_err(|error| error.to_string())?;
+    let limit = sys::raise_limit(Resource::Descriptors).map_err(|error| error.to_string())?;
+    let allowance = Allowance { locked_memory: None, descriptors: limit.soft };
+    let needed = launch::descriptors_min(shards);
+    text(probe::check_descriptors(&allowance, needed).map(|()| match limit.soft {
+        Some(allowed) => format!("{allowed} may be open, {needed} are the least"),
+        None => "unlimited".to_owned(),
+    }))
 }
 
 /// The features that tunnel-layer kernels look for, as far as this CPU has them.
@@ -139,15 +174,4 @@ fn allowance(allowance: &Allowance) -> String {
 
 fn text<T: ToString, E: ToString>(result: Result<T, E>) -> Result<String, String> {
     result.map(|value| value.to_string()).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_was_never_set_is_seen() {
-        assert!(check_clock(0).is_err());
-        assert!(check_clock(clock::unix_time().days()).is_ok());
-    }
 }

@@ -19,6 +19,7 @@ use crate::app::args::RunArgs;
 use crate::app::bandwidth::Bandwidth;
 use crate::app::log::{LogFormat, LogLevel};
 use crate::app::reseed::Source;
+use crate::app::reseed::hosts::{self, NoHostUrl};
 use crate::crypto::layer::Kernel;
 
 /// Number of the live network.
@@ -79,6 +80,10 @@ pub struct Config {
     pub floodfill: FloodfillMode,
     /// Where first routers come from.
     pub reseed: Vec<Source>,
+    /// Certificates of those whose bundles count, beside the carried ones.
+    pub reseed_signers: Option<PathBuf>,
+    /// Authorities that vouch for reseed hosts; `None` is Mozilla's list.
+    pub reseed_ca: Option<PathBuf>,
     /// Whether reserved address ranges are dialled.
     pub allow_private: bool,
     /// How many shards; `None` is one per CPU.
@@ -142,13 +147,13 @@ pub enum ConfigError {
     /// A bandwidth cannot be read.
     #[error("`bandwidth`: {0}")]
     Bandwidth(#[from] crate::app::bandwidth::BandwidthError),
-    /// A reseed source of a kind that this version does not read.
-    #[error(
-        "reseed from {url} is not supported by this version: download the file and give its path"
-    )]
+    /// A reseed source is no URL that is fetched.
+    #[error("cannot reseed from {url}: {reason}")]
     ReseedUrl {
         /// The source.
         url: String,
+        /// Why.
+        reason: NoHostUrl,
     },
     /// `none` beside other sources.
     #[error("reseed `none` stands beside other sources: give either")]
@@ -230,13 +235,16 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let from_file = raw.bandwidth.as_deref().map(Bandwidth::from_str).transpose()?;
         let reseed = if args.reseed.is_empty() { raw.reseed } else { args.reseed.clone() };
+        let network = args.network_id.or(raw.network_id).unwrap_or(LIVE_NETWORK);
         let config = Self {
             data_dir,
-            network: args.network_id.or(raw.network_id).unwrap_or(LIVE_NETWORK),
+            network,
             host: one_host(&args.host)?.or(raw.host),
             port: args.port.or(raw.port),
             floodfill: args.floodfill.or(raw.floodfill).unwrap_or_default(),
-            reseed: sources(&reseed)?,
+            reseed: sources(&reseed, network)?,
+            reseed_signers: args.reseed_signers.clone().or(raw.reseed_signers),
+            reseed_ca: args.reseed_ca.clone().or(raw.reseed_ca),
             allow_private: args.allow_private.or(raw.allow_private).unwrap_or(false),
             shards: args.shards.or(raw.shards),
             bandwidth: args.bandwidth.or(from_file).unwrap_or_default(),
@@ -296,17 +304,30 @@ fn one_host(hosts: &[IpAddr]) -> Result<Option<IpAddr>, ConfigError> {
     }
 }
 
-fn sources(texts: &[String]) -> Result<Vec<Source>, ConfigError> {
+fn sources(texts: &[String], network: u8) -> Result<Vec<Source>, ConfigError> {
     let nothing = |text: &String| text == "none";
     if texts.iter().any(nothing) {
         let alone = texts.iter().all(nothing);
         return if alone { Ok(Vec::new()) } else { Err(ConfigError::ReseedNoneAndSome) };
     }
-    let source = |text: &String| match text.contains("://") {
-        true => Err(ConfigError::ReseedUrl { url: text.clone() }),
-        false => Ok(Source { path: PathBuf::from(text) }),
-    };
-    texts.iter().map(source).collect()
+    if texts.is_empty() {
+        return Ok(hosts::usual(network).into_iter().map(Source::Host).collect());
+    }
+    texts.iter().map(|text| source(text)).collect()
+}
+
+fn source(text: &str) -> Result<Source, ConfigError> {
+    /// What the URL of a local file begins with.
+    const FILE_SCHEME: &str = "file://";
+    if let Some(path) = text.strip_prefix(FILE_SCHEME) {
+        return Ok(Source::File(PathBuf::from(path)));
+    }
+    if !text.contains("://") {
+        return Ok(Source::File(PathBuf::from(text)));
+    }
+    let url =
+        text.parse().map_err(|reason| ConfigError::ReseedUrl { url: text.to_owned(), reason });
+    url.map(Source::Host)
 }
 
 /// The configuration file of a data directory.

@@ -2,7 +2,7 @@
 
 mod keys;
 mod lease_set;
-mod report;
+pub(in crate::app) mod report;
 mod router_info;
 mod su3;
 mod text;
@@ -36,14 +36,14 @@ pub enum Outcome {
 /// # Errors
 /// When the directory of certificates cannot be read, and when standard output cannot be written.
 pub fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
-    let signers = match &args.certificates {
-        Some(directory) => signers(directory)?,
-        None => Signers::default(),
-    };
+    let mut known = Signers::carried();
+    if let Some(directory) = &args.certificates {
+        known.extend(signers(directory)?);
+    }
     let mut out = io::stdout().lock();
     let mut outcome = Outcome::AllGood;
     for path in &args.files {
-        let report = inspect(path, args.kind, &signers);
+        let report = inspect(path, args.kind, &known);
         if !report.is_good() {
             outcome = Outcome::SomeBad;
         }
@@ -56,6 +56,23 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
         }
     }
     Ok(outcome)
+}
+
+/// What a router info holds, a field after the other.
+#[must_use]
+pub fn router_info_fields(bytes: &[u8]) -> Vec<(String, Value)> {
+    let kind = InspectKind::RouterInfo;
+    let mut fields = described(kind, router_info::describe(bytes)).into_fields(Path::new(""));
+    fields.retain(|(name, _)| name != "file");
+    fields
+}
+
+/// Writes fields as text for people.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn write_text(out: &mut impl Write, fields: &[(String, Value)]) -> io::Result<()> {
+    text::write(out, fields)
 }
 
 fn signers(directory: &Path) -> anyhow::Result<Signers> {

@@ -9,11 +9,15 @@ use crate::actor::node::NodeConfig;
 use crate::app::args::RunArgs;
 use crate::app::config::{Build, Config, Difference};
 use crate::app::log::LogSwitch;
+use crate::app::reseed::background::Reseeder;
 use crate::app::{metrics, reseed, run};
+use crate::base::id::RouterHash;
 use crate::base::time::Instant;
 use crate::proto::tunnel::admission::Duty;
-use crate::runtime::clock::Clock;
-use crate::runtime::control::{Phase, Program, Refused, Reloaded, Report, total, total_of};
+use crate::runtime::clock::{self, Clock};
+use crate::runtime::control::{Phase, Program, Refused, Reloaded, total, total_of};
+use crate::runtime::disk::RecordReader;
+use crate::shard::report::ShardReport;
 use crate::wire::base64;
 
 /// What a running router is asked through.
@@ -23,6 +27,8 @@ pub struct Live {
     clock: Clock,
     started: Instant,
     published: SocketAddr,
+    reseeder: Reseeder,
+    records: Option<RecordReader>,
     state: Mutex<State>,
 }
 
@@ -43,15 +49,20 @@ pub struct LiveParts {
     pub log: LogSwitch,
     /// The process's clock.
     pub clock: Clock,
+    /// Who asks reseed hosts.
+    pub reseeder: Reseeder,
+    /// Reads the netdb's file.
+    pub records: Option<RecordReader>,
 }
 
 impl Live {
     /// The router that was started with `parts`, now.
     #[must_use]
     pub fn new(parts: LiveParts) -> Self {
-        let LiveParts { args, config, node, log, clock } = parts;
+        let LiveParts { args, config, node, log, clock, reseeder, records } = parts;
         let (published, started) = (node.published, clock.instant());
-        Self { args, log, clock, started, published, state: Mutex::new(State { config, node }) }
+        let state = Mutex::new(State { config, node });
+        Self { args, log, clock, started, published, reseeder, records, state }
     }
 
     fn with_state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -60,11 +71,12 @@ impl Live {
 }
 
 impl Program for Live {
-    fn metrics(&self, reports: &[Report]) -> String {
-        metrics::render(reports)
+    fn metrics(&self, reports: &[ShardReport]) -> String {
+        let of_disk = self.records.as_ref().map(RecordReader::samples);
+        metrics::render(reports, &of_disk.unwrap_or_default())
     }
 
-    fn status(&self, reports: &[Report], phase: Phase) -> Value {
+    fn status(&self, reports: &[ShardReport], phase: Phase) -> Value {
         let node = self.with_state(|state| Arc::clone(&state.node));
         let now = self.clock.instant();
         let left = match phase {
@@ -102,7 +114,8 @@ impl Program for Live {
     fn reload(&self) -> Result<Reloaded, Refused> {
         let refused = |error: &dyn std::error::Error| Refused(error.to_string());
         let config = Config::load(&self.args, Build::this()).map_err(|error| refused(&error))?;
-        let seeds = reseed::load(&config.reseed, config.network).map_err(|e| refused(&e))?;
+        let now = clock::unix_time();
+        let seeds = reseed::load(&config, now).map_err(|error| refused(&error))?;
         // From here on nothing can fail.
         let difference = self.with_state(|state| {
             let difference = Difference::between(&state.config, &config);
@@ -112,6 +125,12 @@ impl Program for Live {
             difference
         });
         self.log.set(config.log_level);
+        if difference.applied.iter().any(|key| key.starts_with("reseed")) {
+            // The signers were read a moment ago; should they be gone, the hosts wait for the next reading.
+            if let Err(error) = self.reseeder.ask(&config) {
+                tracing::warn!(%error, "no reseed host is asked");
+            }
+        }
         let answer = json!({
             "applied": difference.applied,
             "needs_restart": difference.needs_restart,
@@ -120,6 +139,21 @@ impl Program for Live {
         });
         let settings = self.with_state(|state| Arc::clone(&state.node));
         Ok(Reloaded { settings, seeds: seeds.routers, answer })
+    }
+
+    fn records(&self, after: Option<RouterHash>, count: u16) -> Result<Value, Refused> {
+        let Some(records) = &self.records else {
+            return Err(Refused("this router keeps no file of its netdb".to_owned()));
+        };
+        let page = records.page(after, usize::from(count));
+        let page = page.map_err(|error| Refused(error.to_string()))?;
+        let records: Vec<_> = page
+            .iter()
+            .map(|(router, info)| {
+                json!({ "router": base64::encode(&router.0), "info": base64::encode(info) })
+            })
+            .collect();
+        Ok(json!({ "records": records }))
     }
 
     fn draining(&self) -> Arc<NodeConfig> {

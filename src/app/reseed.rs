@@ -1,62 +1,43 @@
-//! The first routers: router infos out of directories and zip files, each verified before it counts.
+//! The first routers: router infos out of directories, zip files and signed bundles, each verified before it counts.
+//!
+//! Files are read before the router starts, and a mistake in them ends it with a message. Hosts are asked while it runs
+//! already, since they may all be away and others can connect in the meantime.
 
-use std::ffi::OsStr;
+mod archive;
+pub mod background;
+pub mod bundle;
+pub mod hosts;
+pub mod https;
+pub mod key;
+pub mod make;
+mod seeds;
+
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::base::limits::ROUTER_INFO_MAX;
-use crate::wire::reader::Malformed;
-use crate::wire::router_info::RouterInfo;
-use crate::wire::unverified::SignatureRefused;
+use self::bundle::{BUNDLE_MAX, BundleError, Trust};
+use self::hosts::HostUrl;
+use self::seeds::{FILE_MAX, is_seed};
+pub use self::seeds::{FILES_MAX, Refusal, Seeds};
+use crate::app::config::{Config, LIVE_NETWORK};
+use crate::app::signers::{SignerError, Signers};
+use crate::base::time::UnixTime;
+use crate::wire::su3::SU3_MAGIC;
 
-/// Files of one directory or zip that are looked at.
-const FILES_MAX: usize = 1000;
 /// Bytes of a zip file.
 const ZIP_MAX: u64 = 4 * 1024 * 1024;
-/// Bytes of one file that are read: more than a router info may have.
-const FILE_MAX: u64 = 4096;
-/// First bytes of a zip file, and of a signed reseed bundle.
+/// First bytes of a zip file.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 const ZIP_EMPTY_MAGIC: &[u8] = b"PK\x05\x06";
-const SU3_MAGIC: &[u8] = b"I2Psu3";
 
-const _: () = assert!(ROUTER_INFO_MAX < 4096);
-
-/// Where router infos come from: a directory, a zip file, or one router info.
+/// Where router infos come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// Its path.
-    pub path: PathBuf,
-}
-
-/// Routers to begin with, and what was found beside them.
-#[derive(Clone, Debug, Default)]
-pub struct Seeds {
-    /// Verified router infos of our network.
-    pub routers: Vec<Arc<RouterInfo>>,
-    /// Router infos of other networks.
-    pub foreign: usize,
-    /// Names of files that are no router infos, and why.
-    pub refused: Vec<(String, Refusal)>,
-}
-
-/// Why a file gives no router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It is no router info.
-    #[error("no router info: {0}")]
-    Malformed(#[from] Malformed),
-    /// Its signature does not hold.
-    #[error(transparent)]
-    Signature(#[from] SignatureRefused),
-    /// It is larger than any router info.
-    #[error("more than {FILE_MAX} bytes")]
-    TooLarge,
-    /// The zip does not hold what it announces.
-    #[error("cannot be unpacked")]
-    Unpacking,
+pub enum Source {
+    /// A directory, a zip file, a signed bundle or one router info, by its path.
+    File(PathBuf),
+    /// A signed bundle on a host.
+    Host(HostUrl),
 }
 
 /// The seeds cannot be used.
@@ -70,17 +51,16 @@ pub enum ReseedError {
         /// What the system says.
         error: io::Error,
     },
-    /// It is a signed bundle.
-    #[error(
-        "{} is a signed bundle (su3), which this version does not read: unpack it to a directory of router infos",
-        path.display()
-    )]
-    Su3 {
+    /// A signed bundle is refused.
+    #[error("the reseed bundle {} is refused: {reason}", path.display())]
+    Bundle {
         /// The source.
         path: PathBuf,
+        /// Why.
+        reason: BundleError,
     },
-    /// It is neither directory, zip nor router info.
-    #[error("{} is no directory, no zip and no router info: {reason}", path.display())]
+    /// It is neither directory, zip, bundle nor router info.
+    #[error("{} is no directory, no zip, no su3 and no router info: {reason}", path.display())]
     Kind {
         /// The source.
         path: PathBuf,
@@ -120,6 +100,22 @@ pub enum ReseedError {
         /// The first file that is none, and why.
         first: Option<(String, Refusal)>,
     },
+    /// The certificates of signers cannot be read.
+    #[error("cannot read the certificates of reseed signers in {}: {error}", path.display())]
+    Signers {
+        /// Their directory.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A certificate of a signer cannot be used.
+    #[error("the certificate {} of a reseed signer: {error}", path.display())]
+    Signer {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: SignerError,
+    },
 }
 
 struct First<'a>(&'a Option<(String, Refusal)>);
@@ -133,51 +129,87 @@ impl std::fmt::Display for First<'_> {
     }
 }
 
-/// Reads all sources. What one file gets wrong is noted; what a whole source gets wrong is an error.
+/// Whose bundles count: those of the signers that this program carries, on the live network alone, and those of the
+/// operator's own.
 ///
 /// # Errors
-/// When a source does not exist, is of no kind that we read, or is not empty and yet holds no router of our network.
-pub fn load(sources: &[Source], network: u8) -> Result<Seeds, ReseedError> {
+/// When a certificate of the operator's cannot be used.
+pub fn signers(config: &Config) -> Result<Signers, ReseedError> {
+    let mut all = match config.network {
+        LIVE_NETWORK => Signers::carried(),
+        _ => Signers::default(),
+    };
+    if let Some(path) = &config.reseed_signers {
+        let (own, refused) = Signers::load(path)
+            .map_err(|error| ReseedError::Signers { path: path.clone(), error })?;
+        if let Some((path, error)) = refused.into_iter().next() {
+            return Err(ReseedError::Signer { path, error });
+        }
+        all.extend(own);
+    }
+    Ok(all)
+}
+
+/// Reads all sources that are files. What one file in them gets wrong is noted; what a whole source gets wrong is an
+/// error. `now` is what certificates and bundles are dated against.
+///
+/// # Errors
+/// When a source does not exist, is of no kind that we read, is a bundle that does not count, or is not empty and yet
+/// holds no router of our network; and where the signers cannot be had.
+pub fn load(config: &Config, now: UnixTime) -> Result<Seeds, ReseedError> {
+    let signers = signers(config)?;
+    load_files(&config.reseed, config.network, &Trust { signers: &signers, now })
+}
+
+fn load_files(sources: &[Source], network: u8, trust: &Trust<'_>) -> Result<Seeds, ReseedError> {
     let mut all = Seeds::default();
     for source in sources {
-        let found = load_one(&source.path, network)?;
+        let Source::File(path) = source else { continue };
+        let found = load_one(path, network, trust)?;
         let is_empty = found.routers.is_empty() && found.foreign == 0 && found.refused.is_empty();
         if found.routers.is_empty() && !is_empty {
             return Err(ReseedError::NoRouter {
-                path: source.path.clone(),
+                path: path.clone(),
                 network,
                 refused: found.refused.len(),
                 foreign: found.foreign,
                 first: found.refused.into_iter().next(),
             });
         }
-        all.routers.extend(found.routers);
-        all.foreign += found.foreign;
-        all.refused.extend(found.refused);
+        all.add(found);
     }
-    // The same router may stand in several sources; its newest record counts.
-    all.routers.sort_by_key(|info| (info.hash(), std::cmp::Reverse(info.published())));
-    all.routers.dedup_by_key(|info| info.hash());
     Ok(all)
 }
 
-fn load_one(path: &Path, network: u8) -> Result<Seeds, ReseedError> {
+fn load_one(path: &Path, network: u8, trust: &Trust<'_>) -> Result<Seeds, ReseedError> {
     let failed = |error| ReseedError::Read { path: path.to_owned(), error };
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
         return load_directory(path, network);
     }
     let mut file = File::open(path).map_err(failed)?;
-    let mut start = Vec::new();
-    file.by_ref().take(FILE_MAX + 1).read_to_end(&mut start).map_err(failed)?;
-    if start.starts_with(SU3_MAGIC) {
-        return Err(ReseedError::Su3 { path: path.to_owned() });
+    let mut bytes = Vec::new();
+    let mut read_to = |bytes: &mut Vec<u8>, limit: u64| {
+        let limit = limit + 1 - u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        file.by_ref().take(limit).read_to_end(bytes).map_err(failed)
+    };
+    read_to(&mut bytes, FILE_MAX)?;
+    if bytes.starts_with(SU3_MAGIC) {
+        read_to(&mut bytes, BUNDLE_MAX)?;
+        let opened = bundle::open(&bytes, network, trust);
+        return opened.map_err(|reason| ReseedError::Bundle { path: path.to_owned(), reason });
     }
-    if start.starts_with(ZIP_MAGIC) || start.starts_with(ZIP_EMPTY_MAGIC) {
-        return load_zip(path, metadata.len(), network);
+    if bytes.starts_with(ZIP_MAGIC) || bytes.starts_with(ZIP_EMPTY_MAGIC) {
+        if metadata.len() > ZIP_MAX {
+            return Err(ReseedError::ZipTooLarge { path: path.to_owned(), found: metadata.len() });
+        }
+        read_to(&mut bytes, ZIP_MAX)?;
+        let unpacked = archive::read(&bytes, network);
+        return unpacked
+            .map_err(|error| ReseedError::Zip { path: path.to_owned(), reason: error.0 });
     }
     let mut seeds = Seeds::default();
-    seeds.take(path.display().to_string(), &start, network);
+    seeds.take(path.display().to_string(), &bytes, network);
     match seeds.refused.pop() {
         Some((_, reason)) => Err(ReseedError::Kind { path: path.to_owned(), reason }),
         None => Ok(seeds),
@@ -186,13 +218,8 @@ fn load_one(path: &Path, network: u8) -> Result<Seeds, ReseedError> {
 
 fn load_directory(path: &Path, network: u8) -> Result<Seeds, ReseedError> {
     let failed = |error| ReseedError::Read { path: path.to_owned(), error };
-    let entries: Vec<_> =
-        fs::read_dir(path).map_err(failed)?.collect::<io::Result<_>>().map_err(failed)?;
-    let mut paths: Vec<_> =
-        entries.iter().map(fs::DirEntry::path).filter(|path| is_seed(path)).collect();
-    paths.sort();
     let mut seeds = Seeds::default();
-    for path in paths.into_iter().take(FILES_MAX) {
+    for path in files_of(path).map_err(failed)?.into_iter().take(FILES_MAX) {
         let failed = |error| ReseedError::Read { path: path.clone(), error };
         let file = File::open(&path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
@@ -205,147 +232,14 @@ fn load_directory(path: &Path, network: u8) -> Result<Seeds, ReseedError> {
     Ok(seeds)
 }
 
-/// Whether a name is one that router infos have.
-fn is_seed(path: &Path) -> bool {
-    matches!(path.extension().and_then(OsStr::to_str), Some("dat" | "info"))
-}
-
-fn load_zip(path: &Path, size: u64, network: u8) -> Result<Seeds, ReseedError> {
-    if size > ZIP_MAX {
-        return Err(ReseedError::ZipTooLarge { path: path.to_owned(), found: size });
-    }
-    let damaged = |error: zip::result::ZipError| ReseedError::Zip {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
-    let bytes =
-        fs::read(path).map_err(|error| ReseedError::Read { path: path.to_owned(), error })?;
-    let mut archive = zip::ZipArchive::new(io::Cursor::new(bytes)).map_err(damaged)?;
-    let mut seeds = Seeds::default();
-    for index in 0..archive.len().min(FILES_MAX) {
-        let entry = archive.by_index(index).map_err(damaged)?;
-        let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
-        if entry.is_dir() || !is_seed(Path::new(&name)) {
-            continue;
-        }
-        let mut bytes = Vec::new();
-        // The announced size is not believed: no more is unpacked than a router info may have.
-        match entry.take(FILE_MAX + 1).read_to_end(&mut bytes) {
-            Ok(_) => seeds.take(name, &bytes, network),
-            Err(_) => seeds.refused.push((name, Refusal::Unpacking)),
-        }
-    }
-    Ok(seeds)
-}
-
-impl Seeds {
-    fn take(&mut self, name: String, bytes: &[u8], network: u8) {
-        match read_router(bytes) {
-            Ok(info) if info.network() == Some(network) => self.routers.push(Arc::new(info)),
-            Ok(_) => self.foreign += 1,
-            Err(reason) => self.refused.push((name, reason)),
-        }
-    }
-}
-
-fn read_router(bytes: &[u8]) -> Result<RouterInfo, Refusal> {
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_MAX {
-        return Err(Refusal::TooLarge);
-    }
-    Ok(RouterInfo::parse(bytes)?.verify()?)
+/// Files of a directory that are named as router infos are, in order.
+fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries: Vec<_> = fs::read_dir(directory)?.collect::<io::Result<_>>()?;
+    let mut paths: Vec<_> =
+        entries.iter().map(fs::DirEntry::path).filter(|path| is_seed(path)).collect();
+    paths.sort();
+    Ok(paths)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-    use zip::write::SimpleFileOptions;
-
-    const I2PD: &[u8] = include_bytes!("../../tests/vectors/router_info_i2pd_2.59.0.dat");
-    const JAVA: &[u8] = include_bytes!("../../tests/vectors/router_info_java_2.7.0.dat");
-    /// Network of the samples.
-    const NETWORK: u8 = 99;
-
-    fn source(path: &Path) -> [Source; 1] {
-        [Source { path: path.to_owned() }]
-    }
-
-    fn zip_of(path: &Path, files: &[(&str, &[u8])]) {
-        let mut writer = zip::ZipWriter::new(File::create(path).unwrap());
-        for (name, bytes) in files {
-            writer.start_file(*name, SimpleFileOptions::default()).unwrap();
-            writer.write_all(bytes).unwrap();
-        }
-        writer.finish().unwrap();
-    }
-
-    fn forged() -> Vec<u8> {
-        let mut bytes = I2PD.to_vec();
-        *bytes.last_mut().unwrap() ^= 1;
-        bytes
-    }
-
-    #[test]
-    fn directories_are_read_and_strange_files_named() {
-        let directory = tempfile::tempdir().unwrap();
-        let write =
-            |name: &str, bytes: &[u8]| fs::write(directory.path().join(name), bytes).unwrap();
-        write("routerInfo-a.dat", I2PD);
-        write("java.info", JAVA);
-        write("again.dat", JAVA);
-        write("short.dat", b"short");
-        write("forged.dat", &forged());
-        write("large.dat", &[0; 5000]);
-        write("notes.txt", b"not looked at");
-        fs::create_dir(directory.path().join("sub.dat")).unwrap();
-        let seeds = load(&source(directory.path()), NETWORK).unwrap();
-        assert_eq!(seeds.routers.len(), 2);
-        let refused: Vec<_> =
-            seeds.refused.iter().map(|(name, _)| name.rsplit('/').next().unwrap()).collect();
-        assert_eq!(refused, ["forged.dat", "large.dat", "short.dat"]);
-        assert_eq!(seeds.refused[0].1, Refusal::Signature(SignatureRefused::Invalid));
-        assert_eq!(seeds.refused[1].1, Refusal::TooLarge);
-    }
-
-    #[test]
-    fn zips_are_read_within_bounds() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("seeds.zip");
-        let bomb = vec![0; 3 << 20];
-        zip_of(&path, &[("routerInfo-a.dat", I2PD), ("x.txt", b"x"), ("bomb.dat", &bomb)]);
-        let seeds = load(&source(&path), NETWORK).unwrap();
-        assert_eq!(seeds.routers.len(), 1);
-        assert_eq!(seeds.refused, [("bomb.dat".to_owned(), Refusal::TooLarge)]);
-        fs::write(&path, [ZIP_MAGIC, &[7; 100]].concat()).unwrap();
-        assert!(matches!(load(&source(&path), NETWORK), Err(ReseedError::Zip { .. })));
-        fs::write(&path, [ZIP_MAGIC, &vec![7; 5 << 20]].concat()).unwrap();
-        assert!(matches!(load(&source(&path), NETWORK), Err(ReseedError::ZipTooLarge { .. })));
-    }
-
-    #[test]
-    fn a_single_router_info_is_a_source_too() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("router.info");
-        fs::write(&path, I2PD).unwrap();
-        assert_eq!(load(&source(&path), NETWORK).unwrap().routers.len(), 1);
-        fs::write(&path, b"hello").unwrap();
-        assert!(matches!(load(&source(&path), NETWORK), Err(ReseedError::Kind { .. })));
-        fs::write(&path, b"I2Psu3\0\0").unwrap();
-        assert!(load(&source(&path), NETWORK).unwrap_err().to_string().contains("su3"));
-    }
-
-    #[test]
-    fn a_source_without_a_router_is_an_error_unless_it_is_empty() {
-        let directory = tempfile::tempdir().unwrap();
-        assert!(load(&source(directory.path()), NETWORK).unwrap().routers.is_empty());
-        fs::write(directory.path().join("a.dat"), I2PD).unwrap();
-        let text = load(&source(directory.path()), 98).unwrap_err().to_string();
-        assert!(text.contains("network 98") && text.contains("1 are of other networks"), "{text}");
-        fs::write(directory.path().join("a.dat"), b"x").unwrap();
-        let text = load(&source(directory.path()), NETWORK).unwrap_err().to_string();
-        assert!(text.contains("a.dat"), "{text}");
-        let missing = directory.path().join("missing");
-        let text = load(&source(&missing), NETWORK).unwrap_err().to_string();
-        assert!(text.contains("missing"), "{text}");
-    }
-}
+mod tests;

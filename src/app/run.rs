@@ -3,14 +3,17 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::actor::node::{NodeConfig, PlacementSecret, ShardLimits, is_public};
+use crate::app::clock::{ClockFacts, ClockFault, ClockVerdict};
 use crate::app::config::{Config, FloodfillMode};
 use crate::app::data_dir::DataDir;
 use crate::app::identity::default_port;
-use crate::app::reseed::Seeds;
+use crate::app::reseed::{Seeds, background};
 use crate::base::id::RouterHash;
+use crate::base::limits::TooLittleMemory;
 use crate::base::redact::redact_text;
 use crate::crypto::PROVIDER;
 use crate::crypto::layer::Kernel;
@@ -19,6 +22,7 @@ use crate::proto::tunnel::admission::Duty;
 use crate::runtime::clock;
 use crate::runtime::control::socket;
 use crate::runtime::entropy::{self, NoEntropy};
+use crate::runtime::memory;
 use crate::runtime::sys;
 use crate::runtime::tcp::LocalSide;
 use crate::wire::base64;
@@ -54,6 +58,9 @@ pub enum SetupError {
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
+    /// No memory for that many shards.
+    #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
 }
 
 struct Found(Option<IpAddr>);
@@ -130,7 +137,7 @@ pub fn node(
         shards,
         placement: PlacementSecret(placement),
         kernel: kernel(config),
-        limits: ShardLimits::share_of(shards),
+        limits: ShardLimits::within(shards, memory::allowed())?,
         started: clock::unix_time(),
         first_dials: FIRST_DIALS,
         duty: Duty::Serving,
@@ -172,6 +179,21 @@ pub fn listen_for_metrics(config: &Config) -> Result<Option<TcpListener>, SetupE
     config.metrics.map(listen).transpose()
 }
 
+/// Looks whether the clock can be right, and says so where nobody keeps it right.
+///
+/// # Errors
+/// When it is wrong.
+pub fn check_clock(data_dir: &Path) -> Result<(), ClockFault> {
+    match ClockFacts::read(data_dir).judge(data_dir)? {
+        ClockVerdict::Plausible => {}
+        ClockVerdict::Unsynchronised => tracing::warn!(
+            "the kernel says that nobody keeps the clock right: run an NTP client, since other routers refuse one whose \
+             clock is a minute off"
+        ),
+    }
+    Ok(())
+}
+
 /// Opens the local control socket. Where that cannot be, as where its path is too long, the router runs without.
 #[must_use]
 pub fn listen_for_control(data_dir: &DataDir) -> Option<UnixListener> {
@@ -197,8 +219,12 @@ pub fn log_start(config: &Config, side: &LocalSide, seeds: &Seeds) {
     if config.floodfill == FloodfillMode::Auto {
         tracing::info!("not a floodfill: this version becomes one only with floodfill on");
     }
-    if routers == 0 {
-        tracing::warn!("no routers are known: waiting for others to connect (see --reseed)");
+    match (routers, background::hosts_of(config).len()) {
+        (0, 0) => {
+            tracing::warn!("no routers are known: waiting for others to connect (see --reseed)");
+        }
+        (0, hosts) => tracing::warn!(hosts, "no routers are known yet: asking reseed hosts"),
+        (_, _) => {}
     }
     if seeds.foreign > 0 {
         tracing::warn!(count = seeds.foreign, "seeds of other networks are left out");

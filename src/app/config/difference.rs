@@ -25,6 +25,8 @@ impl Difference {
             port,
             floodfill,
             reseed,
+            reseed_signers,
+            reseed_ca,
             allow_private,
             shards,
             bandwidth,
@@ -38,6 +40,8 @@ impl Difference {
             applied: changed(&[
                 ("floodfill", *floodfill != new.floodfill),
                 ("reseed", *reseed != new.reseed),
+                ("reseed_signers", *reseed_signers != new.reseed_signers),
+                ("reseed_ca", *reseed_ca != new.reseed_ca),
                 ("allow_private", *allow_private != new.allow_private),
                 ("bandwidth", *bandwidth != new.bandwidth),
                 ("log_level", *log_level != new.log_level),
@@ -62,6 +66,8 @@ impl Config {
     pub fn take_live(&mut self, new: &Config) {
         self.floodfill = new.floodfill;
         self.reseed.clone_from(&new.reseed);
+        self.reseed_signers.clone_from(&new.reseed_signers);
+        self.reseed_ca.clone_from(&new.reseed_ca);
         self.allow_private = new.allow_private;
         self.bandwidth = new.bandwidth;
         self.log_level = new.log_level;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -10,12 +10,14 @@ use super::{ConfigError, FloodfillMode};
 use crate::app::log::{LogFormat, LogLevel};
 
 /// Keys of the file.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 13] = [
     "network_id",
     "host",
     "port",
     "floodfill",
     "reseed",
+    "reseed_signers",
+    "reseed_ca",
     "allow_private",
     "shards",
     "bandwidth",
@@ -38,6 +40,8 @@ pub struct RawConfig {
     pub floodfill: Option<FloodfillMode>,
     #[serde(default)]
     pub reseed: Vec<String>,
+    pub reseed_signers: Option<PathBuf>,
+    pub reseed_ca: Option<PathBuf>,
     pub allow_private: Option<bool>,
     pub shards: Option<u16>,
     pub bandwidth: Option<String>,

@@ -84,10 +84,15 @@ fn ranges_are_checked_for_the_file_too() {
 #[test]
 fn reseed_sources_are_told_apart() {
     assert!(config("--reseed none", "reseed = [\"x\"]").reseed.is_empty());
-    let config = config("--reseed a.zip --reseed dir", "");
-    assert_eq!(config.reseed.len(), 2);
-    let text = refusal("--reseed https://reseed.example/", "");
-    assert!(text.contains("not supported by this version"), "{text}");
+    let given = "--reseed a.zip --reseed file:///dir --reseed https://reseed.example/";
+    let host = "https://reseed.example/".parse().unwrap();
+    let expected = [Source::File("a.zip".into()), Source::File("/dir".into()), Source::Host(host)];
+    assert_eq!(config(given, "").reseed, expected);
+    let text = refusal("--reseed http://reseed.example/", "");
+    assert!(text.contains("http://reseed.example/") && text.contains("in the clear"), "{text}");
+    assert!(!config("", "").reseed.is_empty(), "the live network has usual hosts");
+    assert!(config("--network-id 99", "").reseed.is_empty());
+    assert!(config("--reseed none", "").reseed.is_empty());
     assert!(refusal("--reseed none --reseed dir", "").contains("either"));
 }
 

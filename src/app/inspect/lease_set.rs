@@ -9,29 +9,18 @@ use crate::app::inspect::report::{
     Report, Signature, b32, date_text, encryption_name, options, signature_name,
 };
 use crate::base::id::RecordKey;
-use crate::base::time::UnixTime;
 use crate::crypto::signature::SignatureType;
 use crate::proto::netdb::acceptance::LEASE_SET_AHEAD_MAX;
 use crate::wire::Malformed;
 use crate::wire::base64;
 use crate::wire::encrypted_lease_set::EncryptedLeaseSet;
 use crate::wire::identity::{Destination, EncryptionType};
-use crate::wire::lease_set::LeaseSet2;
 use crate::wire::lease_set::legacy::LeaseSet;
+use crate::wire::lease_set::{LeaseSet2, SignedLeaseSet};
 use crate::wire::meta_lease_set::{MetaLeaseKind, MetaLeaseSet};
-use crate::wire::offline_signature::OfflineSignature;
 
 /// Most entries of a meta lease set that Java takes.
 const META_LEASES_MAX: usize = 16;
-
-/// What the types after the first have in common.
-struct Head<'a> {
-    published: UnixTime,
-    expires: UnixTime,
-    flags: u16,
-    unpublished: bool,
-    offline: Option<&'a OfflineSignature>,
-}
 
 /// Describes a LeaseSet of the first type.
 ///
@@ -46,8 +35,8 @@ pub fn describe_legacy(bytes: &[u8]) -> Result<Report, Malformed> {
         report.refuse("no lease");
     }
     destination(&mut report, set.destination());
-    if let Some(expires) = set.expires() {
-        report.date("expires", expires);
+    if !set.leases().is_empty() {
+        report.date("expires", set.expires());
     }
     let leases = set.leases().iter().map(|lease| {
         json!({
@@ -70,15 +59,8 @@ pub fn describe_2(bytes: &[u8]) -> Result<Report, Malformed> {
     let set = unverified.peek();
     let signature = Signature::of_record(&unverified);
     let mut report = Report::new(InspectKind::LeaseSet2, Some(hash(&set.key())), signature);
-    let head = Head {
-        published: set.published(),
-        expires: set.expires(),
-        flags: set.flags(),
-        unpublished: set.is_unpublished(),
-        offline: set.offline_signature(),
-    };
-    judge(&mut report, &head);
-    judge_life(&mut report, &head);
+    judge(&mut report, set);
+    judge_life(&mut report, set);
     if set.leases().is_empty() {
         report.refuse("no lease");
     }
@@ -86,7 +68,7 @@ pub fn describe_2(bytes: &[u8]) -> Result<Report, Malformed> {
         report.note("no encryption key of a known type");
     }
     destination(&mut report, set.destination());
-    describe_head(&mut report, &head);
+    describe_head(&mut report, set);
     report.field("blinded", set.is_blinded());
     report.field("options", options(set.options()));
     let keys = set.encryption_keys().map(|key| {
@@ -119,26 +101,20 @@ pub fn describe_encrypted(bytes: &[u8]) -> Result<Report, Malformed> {
     let signature = Signature::of_record(&unverified);
     let kind = InspectKind::EncryptedLeaseSet;
     let mut report = Report::new(kind, Some(hash(&set.key())), signature);
-    let head = Head {
-        published: set.published(),
-        expires: set.expires(),
-        flags: set.flags(),
-        unpublished: set.is_unpublished(),
-        offline: set.offline_signature(),
-    };
-    judge(&mut report, &head);
-    judge_life(&mut report, &head);
+    judge(&mut report, set);
+    judge_life(&mut report, set);
     let blinded = set.blinded_key();
     if blinded.kind() != SignatureType::RedDsa {
         report.refuse("the blinded key is not RedDSA (11)");
     }
-    if head.offline.is_some_and(|offline| offline.key().kind() != SignatureType::RedDsa) {
+    if set.offline_signature().is_some_and(|offline| offline.key().kind() != SignatureType::RedDsa)
+    {
         report.refuse("the transient key is not RedDSA (11), which Java refuses");
     }
     report.field("signature_type", blinded.kind().code());
     report.field("signature_type_name", signature_name(blinded.kind()));
     report.field("blinded_key", base64::encode(blinded.bytes()));
-    describe_head(&mut report, &head);
+    describe_head(&mut report, set);
     report.field("ciphertext_size", set.ciphertext().len());
     report.field("size", bytes.len());
     Ok(report)
@@ -154,14 +130,7 @@ pub fn describe_meta(bytes: &[u8]) -> Result<Report, Malformed> {
     let signature = Signature::of_record(&unverified);
     let kind = InspectKind::MetaLeaseSet;
     let mut report = Report::new(kind, Some(hash(&set.key())), signature);
-    let head = Head {
-        published: set.published(),
-        expires: set.expires(),
-        flags: set.flags(),
-        unpublished: set.is_unpublished(),
-        offline: set.offline_signature(),
-    };
-    judge(&mut report, &head);
+    judge(&mut report, set);
     if set.leases().len() > META_LEASES_MAX {
         report.refuse("more than 16 entries, which Java refuses");
     }
@@ -172,7 +141,7 @@ pub fn describe_meta(bytes: &[u8]) -> Result<Report, Malformed> {
         report.refuse("it does not expire with its last entry, which Java refuses");
     }
     destination(&mut report, set.destination());
-    describe_head(&mut report, &head);
+    describe_head(&mut report, set);
     report.field("options", options(set.options()));
     let leases = set.leases().iter().map(|lease| {
         json!({
@@ -209,12 +178,12 @@ fn destination(report: &mut Report, destination: &Destination) {
     report.key_types(signing, destination.encryption_type(), destination.certificate_kind());
 }
 
-fn describe_head(report: &mut Report, head: &Head<'_>) {
-    report.date("published", head.published);
-    report.date("expires", head.expires);
-    report.field("flags", head.flags);
-    report.field("unpublished", head.unpublished);
-    let offline = head.offline.map(|offline| {
+fn describe_head<C>(report: &mut Report, set: &SignedLeaseSet<C>) {
+    report.date("published", set.published());
+    report.date("expires", set.expires());
+    report.field("flags", set.flags());
+    report.field("unpublished", set.is_unpublished());
+    let offline = set.offline_signature().map(|offline| {
         json!({
             "type": offline.key().kind().code(),
             "name": signature_name(offline.key().kind()),
@@ -225,21 +194,21 @@ fn describe_head(report: &mut Report, head: &Head<'_>) {
     report.field("transient_key", offline);
 }
 
-fn judge(report: &mut Report, head: &Head<'_>) {
-    if head.unpublished {
+fn judge<C>(report: &mut Report, set: &SignedLeaseSet<C>) {
+    if set.is_unpublished() {
         report.refuse("flagged as not to be published: floodfills do not keep it");
     }
-    if head.offline.is_some_and(|offline| offline.expires() <= head.published) {
+    if set.offline_signature().is_some_and(|offline| offline.expires() <= set.published()) {
         report.refuse("the transient key had expired when this was signed");
     }
-    if head.expires <= head.published {
+    if set.expires() <= set.published() {
         report.refuse("it had expired when it was signed");
     }
 }
 
 /// Leases end within minutes, and floodfills refuse what claims to last longer.
-fn judge_life(report: &mut Report, head: &Head<'_>) {
-    let life: Duration = head.expires.since(head.published);
+fn judge_life<C>(report: &mut Report, set: &SignedLeaseSet<C>) {
+    let life: Duration = set.expires().since(set.published());
     if life > LEASE_SET_AHEAD_MAX {
         let (life, limit) = (life.as_secs(), LEASE_SET_AHEAD_MAX.as_secs());
         report.refuse(format!("it lasts {life} s, and floodfills take {limit} s at most"));

@@ -44,8 +44,8 @@ fn signature(file: &Su3<'_>, signers: &Signers) -> Signature {
         return Signature::UnknownSigner;
     }
     let outcomes: Vec<_> = keys
-        .map(|key| match key.kind() == file.signature_type {
-            true => Signature::of(verify(&file.check(key))),
+        .map(|certified| match certified.key.kind() == file.signature_type {
+            true => Signature::of(verify(&file.check(&certified.key))),
             false => Signature::Invalid,
         })
         .collect();

@@ -445,7 +445,7 @@ fn su3_files_are_described_and_their_signers_looked_up() {
 
         let bytes = fs::read(&path).unwrap();
         let report = su3::describe(&bytes, &signers).unwrap();
-        let key = signers.of(object["signer"].as_str().unwrap()).next().unwrap();
+        let key = &signers.of(object["signer"].as_str().unwrap()).next().unwrap().key;
         assert_eq!(key.kind(), SignatureType::from_code(kind));
         assert_eq!(report.signature, Signature::Valid, "{name}");
         assert!(report.is_good());
