@@ -3,13 +3,15 @@
 //! [`played`] routers speak it, without sockets; [`driver`] and [`swarm`] give them sockets, one call after the other or
 //! many at once. [`tunnels`] builds tunnels through a router under test as a creator does and packs numbered messages
 //! into them, [`checker`] judges what arrives. [`target`] starts the router under test and reads from the system
-//! what it costs.
+//! what it costs; [`crowd`] asks that of sessions that do nothing. [`lease_sets`] makes records to be stored.
 
 pub mod checker;
 pub mod clock;
 pub mod compare;
+pub mod crowd;
 pub mod demo;
 pub mod driver;
+pub mod lease_sets;
 pub mod metrics;
 pub mod played;
 pub mod swarm;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loadtest::clock::Clock;
 use loadtest::compare::{CompareOptions, compare};
+use loadtest::crowd::{CrowdOptions, gather};
 use loadtest::demo::{DemoOptions, demonstrate};
 use loadtest::swarm::Pace;
 use loadtest::target::{FloodwayOptions, I2pdOptions, Target, start_floodway, start_i2pd};
@@ -31,6 +32,8 @@ enum Command {
     Transit(TransitArgs),
     /// Measures two routers in turn, A B A B A B, at one load, and prints a table
     Compare(CompareArgs),
+    /// Opens thousands of sessions that do nothing, then floods the router with silent connections
+    Crowd(CrowdArgs),
     /// Shows a Floodway router at work for one minute, without any network, and writes a page about it
     Demo(DemoArgs),
 }
@@ -119,6 +122,30 @@ struct CompareArgs {
     #[command(flatten)]
     load: LoadArgs,
     /// Writes all figures as JSON to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct CrowdArgs {
+    /// The router under test
+    #[arg(long, value_enum, default_value = "floodway")]
+    target: Kind,
+    #[command(flatten)]
+    programs: TargetArgs,
+    /// Sessions to open and keep
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=500_000))]
+    sessions: u32,
+    /// Silent connections from one subnet, afterwards
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    half_open: u32,
+    /// Threads that open sessions
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=100))]
+    threads: u8,
+    /// What everything random on this side follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Writes the figures as JSON to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -235,6 +262,7 @@ fn run() -> Result<ExitCode> {
             let sound = demonstrate(&args.options(), clock, &stop)?;
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Crowd(args) => crowd(&args, clock, &stop),
         Command::Compare(args) => {
             let options = CompareOptions {
                 pairs: args.pairs,
@@ -250,6 +278,33 @@ fn run() -> Result<ExitCode> {
             Ok(if comparison.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+fn crowd(args: &CrowdArgs, clock: Clock, stop: &Arc<AtomicBool>) -> Result<ExitCode> {
+    let mut target = match args.target {
+        // Only a floodfill answers the questions of the session that works.
+        Kind::Floodway => {
+            let floodway =
+                FloodwayOptions { floodfill: true, strict: true, ..args.programs.floodway() };
+            start_floodway(&floodway, clock)?
+        }
+        Kind::I2pd => args.programs.start(Kind::I2pd, clock)?,
+    };
+    let options = CrowdOptions {
+        sessions: usize::try_from(args.sessions)?,
+        threads: usize::from(args.threads),
+        half_open: usize::try_from(args.half_open)?,
+        seed: args.seed,
+    };
+    let report = gather(&mut target, &options, clock, stop, &mut |line| eprintln!("{line}"));
+    target.stop(clock)?;
+    let report = report?;
+    if let Some(path) = &args.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    println!("{report}");
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn transit(args: &TransitArgs, clock: Clock, stop: &Arc<AtomicBool>) -> Result<ExitCode> {

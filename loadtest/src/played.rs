@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use floodway::base::frame::Frame;
+use floodway::base::frame::{Frame, FramePool};
 use floodway::base::id::{MessageId, RouterHash};
 use floodway::base::rng::ShardRng;
 use floodway::base::time::{Now, UnixTime};
@@ -42,6 +42,7 @@ pub struct PlayedRouter {
     pub rng: ShardRng,
     role: Role,
     replay: ReplayFilter,
+    frames: FramePool,
 }
 
 impl PlayedRouter {
@@ -50,8 +51,8 @@ impl PlayedRouter {
     pub fn new(role: Role, seed: [u8; 32], now: UnixTime) -> Self {
         let mut rng = ShardRng::from_seed(seed);
         let keys = RouterKeys::generate(&mut rng);
-        let info = Arc::new(sign(&keys, &role, now));
-        Self { keys, info, rng, role, replay: ReplayFilter::new() }
+        let info = Arc::new(sign(&keys, address(&keys, &role), &role, now));
+        Self { keys, info, rng, role, replay: ReplayFilter::new(), frames: FramePool::alone() }
     }
 
     /// Its hash.
@@ -62,7 +63,12 @@ impl PlayedRouter {
 
     /// Signs its RouterInfo anew, with this date.
     pub fn resign(&mut self, now: UnixTime) {
-        self.info = Arc::new(sign(&self.keys, &self.role, now));
+        self.info = Arc::new(sign(&self.keys, address(&self.keys, &self.role), &self.role, now));
+    }
+
+    /// Signs its RouterInfo anew with another address: one that is wrong, for example.
+    pub fn resign_with(&mut self, address: RouterAddress, now: UnixTime) {
+        self.info = Arc::new(sign(&self.keys, address, &self.role, now));
     }
 
     /// A message of this router's, with a random id and a life of 8 s.
@@ -76,7 +82,13 @@ impl PlayedRouter {
     }
 }
 
-fn sign(keys: &RouterKeys, role: &Role, published: UnixTime) -> RouterInfo {
+/// The NTCP2 address of a router in this role.
+fn address(keys: &RouterKeys, role: &Role) -> RouterAddress {
+    let host = (!role.capabilities.contains('U')).then_some(role.address);
+    RouterAddress::ntcp2(host, keys.ntcp2.static_public, keys.ntcp2.iv, 3)
+}
+
+fn sign(keys: &RouterKeys, address: RouterAddress, role: &Role, published: UnixTime) -> RouterInfo {
     let mut options = Mapping::new();
     let network = role.network.to_string();
     for (key, value) in
@@ -84,8 +96,6 @@ fn sign(keys: &RouterKeys, role: &Role, published: UnixTime) -> RouterInfo {
     {
         options.insert(key, value).expect("each key once, and short values");
     }
-    let host = (!role.capabilities.contains('U')).then_some(role.address);
-    let address = RouterAddress::ntcp2(host, keys.ntcp2.static_public, keys.ntcp2.iv, 3);
     let identity = keys.identity.clone();
     let draft = RouterInfoDraft { identity, published, addresses: vec![address], options };
     draft.sign(&keys.signer).expect("one address and three options stay within all bounds")
@@ -146,8 +156,8 @@ impl PlayedConnection {
 
     /// Waits for the other side's message 1.
     #[must_use]
-    pub fn accept(router: &PlayedRouter, now: Now) -> Self {
-        let handshake = Handshake::respond(&router.local(), now);
+    pub fn accept(router: &mut PlayedRouter, now: Now) -> Self {
+        let handshake = Handshake::respond(now, &mut router.rng);
         Self { phase: Phase::Handshaking(Box::new(handshake)), outgoing: Vec::new() }
     }
 
@@ -175,8 +185,10 @@ impl PlayedConnection {
             Phase::Handshaking(handshake) => {
                 let mut rng = router.split_rng();
                 let mut replay = std::mem::replace(&mut router.replay, ReplayFilter::new());
-                let outcome =
-                    handshake.handle_bytes(&router.local(), bytes, now, &mut rng, &mut replay);
+                let local = router.local();
+                let outcome = handshake
+                    .handle_bytes(&local, bytes, now, &mut rng, &mut replay)
+                    .and_then(|()| handshake.work_alone(&local, now, &mut rng, &mut replay));
                 router.replay = replay;
                 let established = handshake.poll_established();
                 self.drain_handshake();
@@ -191,7 +203,7 @@ impl PlayedConnection {
             }
             Phase::Established(session) => {
                 let mut raw = Vec::new();
-                let outcome = session.handle_bytes(bytes, now, &mut raw);
+                let outcome = session.handle_bytes(bytes, now, &mut router.frames, &mut raw);
                 events.extend(raw.into_iter().filter_map(translate));
                 Ok(outcome?)
             }

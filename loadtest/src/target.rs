@@ -147,8 +147,9 @@ fn wait_until_ready(child: &mut Child, path: &Path, log: &Path, clock: Clock) ->
     bail!("it was not ready within {START_TIME_MAX:?}: {}", tail(log))
 }
 
-/// Reads a RouterInfo file; `None` while it is not there, not whole, or without an NTCP2 address.
-fn read_subject(path: &Path) -> Option<Subject> {
+/// The router whose RouterInfo this file holds; `None` while it is not there, not whole, or without an NTCP2 address.
+#[must_use]
+pub fn read_subject(path: &Path) -> Option<Subject> {
     let bytes = fs::read(path).ok()?;
     let info = RouterInfo::parse(&bytes).ok()?.verify().ok()?;
     let endpoint = info.ntcp2_endpoint()?;

@@ -21,12 +21,13 @@ use loadtest::tunnels::ROLES;
 
 use router::{EVERY, Fault, Relay};
 
-/// What the load tool finds with such a relay, and how often the relay misbehaved.
+/// What the load tool finds with such a relay, and how often the relay misbehaved in the time that is measured.
 fn measure(fault: Fault, content_size: usize) -> (RoleReport, u64) {
     let clock = Clock::start();
     let stop = Arc::new(AtomicBool::new(false));
     let relay = Relay::new(fault, clock);
     let subject = relay.subject();
+    let faults = relay.faults();
     let ends = Arc::clone(&stop);
     let running = thread::spawn(move || relay.run(&ends));
 
@@ -49,7 +50,10 @@ fn measure(fault: Fault, content_size: usize) -> (RoleReport, u64) {
     swarm.set_pace(Pace::Window(16));
     swarm.run(Duration::from_millis(100)).unwrap();
     swarm.mark_start();
-    while swarm.totals().1 < 5 * EVERY {
+    let faults_before = faults.load(Ordering::Relaxed);
+    // A fast machine has carried as many before the start.
+    let before = swarm.totals().1;
+    while swarm.totals().1 - before < 5 * EVERY {
         swarm.run(Duration::from_millis(50)).unwrap();
     }
     swarm.mark_end();
@@ -57,7 +61,8 @@ fn measure(fault: Fault, content_size: usize) -> (RoleReport, u64) {
     let report = swarm.report();
     swarm.close_all();
     stop.store(true, Ordering::Relaxed);
-    let faults = running.join().unwrap();
+    running.join().unwrap();
+    let faults = faults.load(Ordering::Relaxed) - faults_before;
 
     let mut sum = RoleReport::empty();
     for role in ROLES {
@@ -67,9 +72,10 @@ fn measure(fault: Fault, content_size: usize) -> (RoleReport, u64) {
     (sum, faults)
 }
 
-/// Whether a count is that of the faults: those during the warm-up do not count.
+/// Whether a count is that of the faults, but for messages that were under way at the start, and such as were held back
+/// when nothing came any more to overtake them.
 fn matches(found: u64, faults: u64) -> bool {
-    found > 0 && found <= faults && faults <= found + 1 + faults / 3
+    found > 0 && found <= faults + 1 && faults <= found + 1 + faults / 3
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! Plays one neighbour of a router: stores a made-up record with it, or asks it for one, directly and over one session.
+//! Plays one neighbour of a router: stores a made-up record with it, or asks it for one, directly and over one session;
+//! or introduces itself with a mistake.
 //!
-//! The interop tests use it to tell a record to exactly one floodfill, and to ask each what it holds.
+//! The interop tests use it to tell a record to exactly one floodfill, to ask each what it holds, and to see that a peer
+//! does ban who deserves it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,28 +11,27 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-use floodway::base::id::{RecordKey, TunnelId};
+use floodway::base::id::RecordKey;
 use floodway::base::rng::ShardRng;
-use floodway::crypto::secret::Ed25519Seed;
-use floodway::crypto::signature::Signer;
-use floodway::crypto::x25519::X25519Public;
 use floodway::wire::base64;
 use floodway::wire::i2np::MessageType;
 use floodway::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
 use floodway::wire::i2np::database_store::{DatabaseStore, StoreData, StoreReply, deflate};
 use floodway::wire::i2np::delivery_status::DeliveryStatus;
-use floodway::wire::identity::Destination;
-use floodway::wire::lease_set::{Lease2, LeaseSet2, LeaseSet2Draft};
-use floodway::wire::router_address::Ntcp2Endpoint;
+use floodway::wire::lease_set::LeaseSetKind;
+use floodway::wire::router_address::{Ntcp2Endpoint, RouterAddress};
 use floodway::wire::router_info::RouterInfo;
 use loadtest::clock::Clock;
 use loadtest::driver::Link;
+use loadtest::lease_sets::lease_set;
 use loadtest::played::{PlayedEvent, PlayedRouter, Role};
 
 /// How long a confirmation may take.
 const CONFIRMATION_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long to wait before asking again for what was not found.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a peer may take to close a session that it does not want.
+const RECEPTION_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Plays one neighbour of an I2P router.
 #[derive(Parser)]
@@ -66,12 +67,33 @@ enum Errand {
         #[arg(long, value_name = "S", default_value_t = 30)]
         patience: u64,
     },
+    /// Shows a RouterInfo with a mistake in it; prints the router's hash, and how the peer takes it
+    Introduce {
+        /// The mistake
+        flaw: Flaw,
+    },
+}
+
+/// What is wrong with a RouterInfo.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Flaw {
+    /// It publishes an address from which its router does not come
+    AnotherHost,
+    /// The IV of its NTCP2 address has 8 bytes
+    ShortIv,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
     RouterInfo,
+    /// Of type 1
     LeaseSet,
+    /// Of type 3
+    LeaseSet2,
+    /// Of type 5
+    EncryptedLeaseSet,
+    /// Of type 7
+    MetaLeaseSet,
 }
 
 /// The played router and its session.
@@ -90,6 +112,9 @@ impl Neighbour {
         let address = SocketAddr::new(cli.host, 17_000);
         let role = Role { network: cli.network_id, address, capabilities: "LR".to_owned() };
         let mut router = PlayedRouter::new(role, seed(clock, 0), clock.now().unix);
+        if let Errand::Introduce { flaw } = &cli.errand {
+            spoil(&mut router, *flaw, address, clock)?;
+        }
         let link = Link::dial(&mut router, &endpoint, cli.host, clock)
             .with_context(|| format!("no session with {}", endpoint.address))?;
         Ok(Self { router, link, clock, network: cli.network_id, address })
@@ -98,6 +123,15 @@ impl Neighbour {
     fn send(&mut self, kind: MessageType, body: floodway::base::frame::Frame) -> Result<()> {
         let message = self.router.message(kind, body, self.clock.now());
         Ok(self.link.send(&mut self.router, &message)?)
+    }
+
+    /// How the peer takes our RouterInfo.
+    fn reception(&mut self) -> &'static str {
+        if self.link.closes_within(&mut self.router, RECEPTION_TIME_MAX) {
+            "closed"
+        } else {
+            "kept"
+        }
     }
 
     /// Stores a new record and waits for the confirmation.
@@ -115,11 +149,17 @@ impl Neighbour {
                 let gzip = deflate(made_up.info.bytes());
                 self.put(made_up.hash().into(), StoreData::RouterInfo { gzip: &gzip })
             }
-            Kind::LeaseSet => {
-                let (key, lease_set) = self.lease_set()?;
-                self.put(key, StoreData::LeaseSet2(lease_set.bytes()))
-            }
+            Kind::LeaseSet => self.store_lease_set(LeaseSetKind::LeaseSet),
+            Kind::LeaseSet2 => self.store_lease_set(LeaseSetKind::LeaseSet2),
+            Kind::EncryptedLeaseSet => self.store_lease_set(LeaseSetKind::EncryptedLeaseSet),
+            Kind::MetaLeaseSet => self.store_lease_set(LeaseSetKind::MetaLeaseSet),
         }
+    }
+
+    fn store_lease_set(&mut self, kind: LeaseSetKind) -> Result<RecordKey> {
+        let mut rng = ShardRng::from_seed(seed(self.clock, 2));
+        let set = lease_set(kind, self.clock.now().unix, &mut rng)?;
+        self.put(set.key(), StoreData::lease_set(kind, set.bytes()))
     }
 
     fn put(&mut self, key: RecordKey, data: StoreData<'_>) -> Result<RecordKey> {
@@ -139,30 +179,13 @@ impl Neighbour {
         }
     }
 
-    fn lease_set(&mut self) -> Result<(RecordKey, LeaseSet2)> {
-        let mut rng = ShardRng::from_seed(seed(self.clock, 2));
-        let signer = Signer::from_seed(&Ed25519Seed::from_bytes(rng.bytes()));
-        let destination = Destination::build(&signer.public_key(), rng.bytes());
-        let key = destination.hash();
-        let now = self.clock.now().unix;
-        let tunnel = TunnelId::new(rng.id()).context("an id is never zero")?;
-        let lease =
-            Lease2 { gateway: self.router.hash(), tunnel, expires: now + Duration::from_secs(500) };
-        let draft = LeaseSet2Draft {
-            destination,
-            published: now,
-            expires_after_s: 600,
-            encryption: X25519Public(rng.bytes()),
-            leases: vec![lease],
-        };
-        Ok((key, draft.sign(&signer)?))
-    }
-
     /// Asks until the record comes; false when it does not in time.
     fn lookup(&mut self, kind: Kind, key: RecordKey, patience: Duration) -> Result<bool> {
         let kind = match kind {
             Kind::RouterInfo => LookupKind::RouterInfo,
-            Kind::LeaseSet => LookupKind::LeaseSet,
+            Kind::LeaseSet | Kind::LeaseSet2 | Kind::EncryptedLeaseSet | Kind::MetaLeaseSet => {
+                LookupKind::LeaseSet
+            }
         };
         let ask = DatabaseLookup {
             key,
@@ -203,6 +226,31 @@ impl Neighbour {
     }
 }
 
+/// Signs a RouterInfo with this mistake.
+fn spoil(router: &mut PlayedRouter, flaw: Flaw, address: SocketAddr, clock: Clock) -> Result<()> {
+    let keys = &router.keys.ntcp2;
+    let published = match flaw {
+        // A neighbour of ours, at which nobody is.
+        Flaw::AnotherHost => SocketAddr::new(neighbouring(address.ip()), address.port()),
+        Flaw::ShortIv => address,
+    };
+    let mut spoilt = RouterAddress::ntcp2(Some(published), keys.static_public, keys.iv, 3);
+    if flaw == Flaw::ShortIv {
+        spoilt.options.remove("i");
+        spoilt.options.insert("i", &base64::encode(&[7; 8]))?;
+    }
+    router.resign_with(spoilt, clock.now().unix);
+    Ok(())
+}
+
+/// The address whose last bit differs.
+fn neighbouring(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() ^ 1).into()),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() ^ 1).into()),
+    }
+}
+
 fn endpoint(file: &Path) -> Result<Ntcp2Endpoint> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let info = RouterInfo::parse(&bytes)?.verify()?;
@@ -238,6 +286,11 @@ fn main() -> Result<ExitCode> {
             let found = neighbour.lookup(kind, record_key(&key)?, Duration::from_secs(patience))?;
             println!("{}", if found { "found" } else { "not found" });
             if found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Errand::Introduce { .. } => {
+            let hash = base64::encode(&neighbour.router.hash().0);
+            println!("{hash} {}", neighbour.reception());
+            ExitCode::SUCCESS
         }
     };
     neighbour.link.close(&mut neighbour.router);

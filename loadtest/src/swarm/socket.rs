@@ -170,10 +170,10 @@ impl Swarm {
 
     fn accept(&mut self, member: usize) -> Result<(), SwarmError> {
         let now = self.clock.now();
-        let Some(listening) = self.members.get(member) else { return Ok(()) };
+        let Some(listening) = self.members.get_mut(member) else { return Ok(()) };
         match listening.listener.accept() {
             Ok((stream, _)) => {
-                let connection = PlayedConnection::accept(&listening.router, now);
+                let connection = PlayedConnection::accept(&mut listening.router, now);
                 self.adopt(member, stream, connection).map(|_| ())
             }
             Err(error) if is_timeout(&error) => Ok(()),

@@ -20,6 +20,8 @@ pub struct FloodwayOptions {
     pub shards: Option<u16>,
     /// Whether it is a floodfill.
     pub floodfill: bool,
+    /// Whether private addresses are treated as public ones are: their connections are counted by source.
+    pub strict: bool,
     /// Where its first routers come from: a directory of router infos, or a zip file; none if `None`.
     pub reseed: Option<PathBuf>,
     /// Further arguments of `run`.
@@ -42,7 +44,10 @@ pub fn start_floodway(options: &FloodwayOptions, clock: Clock) -> Result<Target>
     let mut command = Command::new(&path);
     command.arg("run").arg("--data-dir").arg(data.path().join("data"));
     command.args(["--network-id", &NETWORK.to_string(), "--host", &address.to_string()]);
-    command.args(["--port", &free_port(address)?.to_string(), "--allow-private"]);
+    command.args(["--port", &free_port(address)?.to_string()]);
+    if !options.strict {
+        command.arg("--allow-private");
+    }
     command.arg("--reseed");
     command.arg(options.reseed.clone().unwrap_or_else(|| PathBuf::from("none")));
     command.args(["--metrics", &metrics.to_string()]);

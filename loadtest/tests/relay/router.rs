@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use floodway::base::id::{RouterHash, TunnelId};
@@ -79,7 +80,7 @@ pub struct Relay {
     relayed: u64,
     /// Faults that have not happened yet.
     due: u64,
-    faults: u64,
+    faults: Arc<AtomicU64>,
 }
 
 impl Relay {
@@ -103,7 +104,7 @@ impl Relay {
             hops: HashMap::new(),
             relayed: 0,
             due: 0,
-            faults: 0,
+            faults: Arc::default(),
         }
     }
 
@@ -113,15 +114,20 @@ impl Relay {
         Subject { endpoint, hop: CreatorHop { hash: self.router.hash(), static_key } }
     }
 
-    /// Relays until `stop` is set; how often it misbehaved.
-    pub fn run(mut self, stop: &AtomicBool) -> u64 {
+    /// How often it has misbehaved, while it runs.
+    pub fn faults(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.faults)
+    }
+
+    /// Relays until `stop` is set.
+    pub fn run(mut self, stop: &AtomicBool) {
         let mut buffer = vec![0; 64 * 1024];
         let mut idle_rounds = 0;
         while !stop.load(Ordering::Relaxed) {
             if let Ok((stream, _)) = self.listener.accept() {
                 stream.set_nonblocking(true).unwrap();
                 stream.set_nodelay(true).unwrap();
-                let connection = PlayedConnection::accept(&self.router, self.clock.now());
+                let connection = PlayedConnection::accept(&mut self.router, self.clock.now());
                 let unsent = Vec::new();
                 self.neighbours.push(Neighbour { stream, connection, peer: None, unsent });
             }
@@ -146,7 +152,6 @@ impl Relay {
                 tunnels.into_iter().for_each(|tunnel| self.let_go(tunnel));
             }
         }
-        self.faults
     }
 
     fn handle_bytes(&mut self, index: usize, bytes: &mut [u8]) {
@@ -279,7 +284,7 @@ impl Relay {
         let wrong = self.fault != Fault::None && fits && self.due > 0;
         if wrong {
             self.due -= 1;
-            self.faults += 1;
+            self.faults.fetch_add(1, Ordering::Relaxed);
         }
         match self.fault {
             Fault::Drop if wrong => return,
