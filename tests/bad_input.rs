@@ -55,6 +55,7 @@ fn each_bad_input_ends_where_it_should_and_is_counted() {
     handshakes::frames(&mut bench);
     messages::envelopes(&mut bench, &mut sender);
     records::stores(&mut bench, &mut sender);
+    records::lease_sets(&mut bench, &mut sender);
     records::lookups(&mut bench, &mut sender);
     messages::garlic(&mut bench, &mut sender, receiver.router.hash());
     tunnels::builds(&mut bench, &mut sender, &mut receiver);

@@ -8,6 +8,8 @@
 
 #[path = "live/node.rs"]
 mod node;
+#[path = "played/records.rs"]
+mod records;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,9 +20,7 @@ use std::time::Duration;
 
 use floodway::actor::node::PlacementSecret;
 use floodway::base::id::{RecordKey, RouterHash, ShardId, TunnelId};
-use floodway::crypto::secret::{AeadKey, Ed25519Seed};
-use floodway::crypto::signature::Signer;
-use floodway::crypto::x25519::X25519Public;
+use floodway::crypto::secret::AeadKey;
 use floodway::proto::garlic::tagged_reply;
 use floodway::shard::placement::Placement;
 use floodway::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
@@ -31,12 +31,10 @@ use floodway::wire::i2np::database_store::{
 use floodway::wire::i2np::delivery_status::DeliveryStatus;
 use floodway::wire::i2np::tunnel_gateway::TunnelGateway;
 use floodway::wire::i2np::{I2npMessage, MessageType};
-use floodway::wire::identity::Destination;
-use floodway::wire::lease_set::{Lease2, LeaseSet2Draft};
 use loadtest::swarm::{Pace, RoleReport, Swarm, SwarmConfig};
 use loadtest::target::NETWORK;
 use loadtest::tunnels::ROLES;
-use node::{Node, PATIENCE, Player, rng, seed_name, unconnected, write_seeds};
+use node::{Node, PATIENCE, Player, seed_name, unconnected, write_seeds};
 
 fn lookup(key: RecordKey, from: RouterHash, kind: LookupKind) -> DatabaseLookup<'static> {
     DatabaseLookup {
@@ -79,11 +77,8 @@ fn expect_store(player: &mut Player, key: RecordKey) -> I2npMessage {
     }
 }
 
-#[test]
-fn an_unknown_key_is_referred_to_floodfills() {
-    let node = Node::start(|_| {});
-    let floodfill = Player::join(&node, 1, "XfR");
-    let mut asker = Player::join(&node, 2, "OR");
+/// Asks for a key that nobody has until the answer names the floodfill.
+fn wait_until_referred(node: &Node, asker: &mut Player, floodfill: &Player) {
     let key = RecordKey([0x5a; 32]);
     let ask = lookup(key, asker.hash(), LookupKind::RouterInfo).write();
     let deadline = node.clock.elapsed() + PATIENCE;
@@ -100,6 +95,14 @@ fn an_unknown_key_is_referred_to_floodfills() {
         assert!(node.clock.elapsed() < deadline, "the floodfill is never named");
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+#[test]
+fn an_unknown_key_is_referred_to_floodfills() {
+    let node = Node::start(|_| {});
+    let floodfill = Player::join(&node, 1, "XfR");
+    let mut asker = Player::join(&node, 2, "OR");
+    wait_until_referred(&node, &mut asker, &floodfill);
     node.stop();
 }
 
@@ -156,43 +159,6 @@ fn a_store_is_confirmed_directly_and_through_a_tunnels_gateway() {
         let found = expect_store(&mut storer, record.hash().into());
         assert_eq!(router_info_of(&found), record.info.bytes().to_vec());
     }
-    node.stop();
-}
-
-#[test]
-fn a_lease_set_is_stored_and_found() {
-    let node = Node::start(|_| {});
-    let mut storer = Player::join(&node, 1, "OR");
-    let mut rng = rng(6);
-    let signer = Signer::from_seed(&Ed25519Seed::from_bytes(rng.bytes()));
-    let destination = Destination::build(&signer.public_key(), rng.bytes());
-    let key = destination.hash();
-    let now = node.clock.now().unix;
-    let expires = now + Duration::from_secs(500);
-    let lease = Lease2 { gateway: storer.hash(), tunnel: TunnelId::new(5).unwrap(), expires };
-    let draft = LeaseSet2Draft {
-        destination,
-        published: now,
-        expires_after_s: 600,
-        encryption: X25519Public(rng.bytes()),
-        leases: vec![lease],
-    };
-    let lease_set = draft.sign(&signer).unwrap();
-    let store = DatabaseStore {
-        key,
-        reply: Some(StoreReply { token: 9, tunnel: None, gateway: storer.hash() }),
-        data: StoreData::LeaseSet2(lease_set.bytes()),
-    };
-    storer.send(MessageType::DatabaseStore, store.write());
-    let status = storer.expect(MessageType::DeliveryStatus);
-    assert_eq!(DeliveryStatus::parse(&status.body).unwrap().id.0, 9);
-    storer.send(
-        MessageType::DatabaseLookup,
-        lookup(key, storer.hash(), LookupKind::LeaseSet).write(),
-    );
-    let found = expect_store(&mut storer, key);
-    let found = DatabaseStore::parse(&found.body).unwrap();
-    assert_eq!(found.data, StoreData::LeaseSet2(lease_set.bytes()));
     node.stop();
 }
 

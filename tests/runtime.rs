@@ -134,7 +134,7 @@ impl Machine for Echo {
     }
 
     fn report(&self) -> ShardReport {
-        ShardReport { shard: self.shard, samples: Vec::new() }
+        ShardReport::empty(self.shard)
     }
 }
 
@@ -155,6 +155,8 @@ fn run(shards: u16, dial: Vec<SocketAddr>) -> Router {
         listeners,
         dial_from: side.dial_from,
         router_info_path: "/nonexistent/router.info".into(),
+        last_seen_path: "/nonexistent/last_seen".into(),
+        records: None,
         allowance,
         make: move |shard: ShardId, _rng, _now: Now| {
             let first = if shard.0 == 0 { dial.as_slice() } else { &[] };

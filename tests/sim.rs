@@ -8,6 +8,9 @@
     reason = "a test fails by panicking; outside of #[test] functions clippy cannot tell"
 )]
 
+#[path = "sim/admission.rs"]
+mod admission;
+
 #[path = "sim/world.rs"]
 mod world;
 
@@ -19,6 +22,12 @@ mod tunnels;
 
 #[path = "sim/fifty.rs"]
 mod fifty;
+
+#[path = "sim/midnight.rs"]
+mod midnight;
+
+#[path = "sim/netdb_rates.rs"]
+mod netdb_rates;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,7 +56,7 @@ fn config(world: &mut World, n: u8, shards: u16, floodfill: bool) -> Arc<NodeCon
     let mut limits = ShardLimits::share_of(shards);
     limits.build_replay_slots = 1 << 12;
     limits.garlic_replay_slots = 1 << 12;
-    limits.iv_replay_slots = 1 << 14;
+    limits.iv_filter_bytes = 1 << 18;
     Arc::new(NodeConfig {
         keys: Arc::new(RouterKeys::generate(&mut rng)),
         network: NETWORK,
@@ -248,6 +257,33 @@ fn a_draining_router_keeps_its_tunnels_takes_no_more_and_says_so() {
     trio.world.run_for(Duration::from_secs(100));
     assert_eq!(tunnel.received_numbers(&trio.world), [1]);
     assert!(shown_capabilities(&trio.world, first).contains('G'));
+}
+
+#[test]
+fn all_sessions_together_queue_no_more_than_they_may() {
+    let mut trio = trio(33, 2);
+    let first = trio.first;
+    trio.connect(first);
+    let path = [trio.info(trio.first), trio.info(trio.second)];
+    let mut tunnel = tunnels::build_outbound(&mut trio.world, trio.player, &path);
+    let mut node = NodeConfig::clone(&trio.world.nodes[first].config);
+    tunnel.send_numbered(&mut trio.world, 1, 500);
+    trio.world.run_for(Duration::from_secs(2));
+    // Less than one tunnel message.
+    node.limits.queued_bytes = 1_000;
+    trio.world.settle(first, node.clone());
+    tunnel.send_numbered(&mut trio.world, 2, 500);
+    trio.world.run_for(Duration::from_secs(2));
+    assert_eq!(trio.world.metric(first, "drops_total", "queued_bytes_full"), 1);
+    // Room for one: each leaves before the next, and none of them stays in the sum.
+    node.limits.queued_bytes = 1_200;
+    trio.world.settle(first, node);
+    for n in 3..20 {
+        tunnel.send_numbered(&mut trio.world, n, 500);
+        trio.world.run_for(Duration::from_secs(1));
+    }
+    let expected: Vec<u32> = [1].into_iter().chain(3..20).collect();
+    assert_eq!(tunnel.received_numbers(&trio.world), expected);
 }
 
 #[test]

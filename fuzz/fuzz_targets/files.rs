@@ -1,17 +1,15 @@
 //! Files that come from outside: signed bundles, zips and router infos to begin with, keys of other routers.
 
-use std::cell::OnceCell;
-use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
 
 use floodway::crypto::signature::{SignatureType, SigningPublicKey};
 use floodway::wire::su3::Su3;
 
 use crate::Target;
 use crate::layouts::{IdentityKeys, JavaTransportKeys, TransportKeys, parse_single_key};
-use crate::reseed::{Source, load};
+use crate::reseed::archive;
 use crate::samples;
+use crate::seeds::{FILES_MAX, read_router};
 
 pub const TARGETS: &[Target] = &[
     Target { name: "su3", run: su3, seeds: su3_seeds },
@@ -41,23 +39,12 @@ fn key_layouts(bytes: &[u8]) {
     }
 }
 
-thread_local! {
-    static FILE: OnceCell<(tempfile::TempDir, PathBuf)> = const { OnceCell::new() };
-}
-
-/// Directory, zip or single file: the reader opens paths, so the bytes take the way over a file.
+/// A zip, and what each file in it is taken for.
 fn reseed(bytes: &[u8]) {
-    FILE.with(|file| {
-        let (_, path) = file.get_or_init(|| {
-            let folder = tempfile::tempdir().expect("a folder for one file");
-            let path = folder.path().join("seeds");
-            (folder, path)
-        });
-        fs::write(path, bytes).expect("the file can be written");
-        if let Ok(seeds) = load(&[Source { path: path.clone() }], 99) {
-            assert!(seeds.routers.len() <= 1000);
-        }
-    });
+    if let Ok(seeds) = archive::read(bytes, 99) {
+        assert!(seeds.routers.len() + seeds.foreign + seeds.refused.len() <= FILES_MAX);
+    }
+    let _ = read_router(bytes);
 }
 
 fn su3_seeds() -> Vec<Vec<u8>> {

@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use floodway::base::frame::FramePool;
 use floodway::base::id::RouterHash;
 use floodway::base::rng::ShardRng;
 use floodway::base::time::{Instant, Now};
@@ -123,7 +124,7 @@ impl<'a> Pair<'a> {
         let mut rng = ShardRng::from_seed([3; 32]);
         let alice = ALICE().local(info);
         let alice = Handshake::initiate(&alice, &BOB().endpoint(), now(), &mut rng).ok()?;
-        let bob = Handshake::respond(&BOB().local(&BOB().info), now());
+        let bob = Handshake::respond(now(), &mut rng);
         Some(Self { info, alice, bob, rng, replay: ReplayFilter::new() })
     }
 
@@ -135,7 +136,10 @@ impl<'a> Pair<'a> {
 
     fn to_bob(&mut self, bytes: &[u8]) -> bool {
         let Self { bob, rng, replay, .. } = self;
-        bob.handle_bytes(&BOB().local(&BOB().info), bytes, now(), rng, replay).is_ok()
+        let local = BOB().local(&BOB().info);
+        bob.handle_bytes(&local, bytes, now(), rng, replay)
+            .and_then(|()| bob.work_alone(&local, now(), rng, replay))
+            .is_ok()
     }
 
     /// Bob has message 1 and has answered; what he said.
@@ -239,10 +243,11 @@ fn ntcp2_session(bytes: &[u8]) {
         alice.seal_anything(blocks, &mut wire);
         rest = behind;
     }
+    let mut frames = FramePool::alone();
     let middle = wire.len() / 2;
     let (first, second) = wire.split_at_mut(middle);
     for part in [first, second] {
-        if bob.handle_bytes(part, now(), &mut events).is_err() {
+        if bob.handle_bytes(part, now(), &mut frames, &mut events).is_err() {
             break;
         }
     }
@@ -255,7 +260,7 @@ fn ntcp2_session(bytes: &[u8]) {
     let mut answer = Vec::new();
     bob.flush(now(), &mut samples::rng(), &mut answer);
     let mut events = Vec::new();
-    assert!(answer.is_empty() || alice.handle_bytes(&mut answer, now(), &mut events).is_ok());
+    assert!(answer.is_empty() || alice.handle_bytes(&mut answer, now(), &mut frames, &mut events).is_ok());
 }
 
 /// Tunnel messages, each with its length (2) in front, and seconds between them.

@@ -20,8 +20,14 @@ mod shard;
 #[path = "../../src/app/identity/layouts.rs"]
 #[expect(dead_code, reason = "the fuzz targets read and do not write")]
 mod layouts;
-#[path = "../../src/app/reseed.rs"]
-mod reseed;
+#[path = "../../src/app/reseed/seeds.rs"]
+#[expect(dead_code, reason = "the fuzz targets read single sources")]
+mod seeds;
+#[path = "../../src/app/reseed"]
+mod reseed {
+    pub use crate::seeds::{FILE_MAX, FILES_MAX, Refusal, Seeds, is_seed};
+    pub mod archive;
+}
 // What they know by `crate::`.
 pub(crate) use floodway::{base, crypto, proto, wire};
 

@@ -4,8 +4,8 @@ use floodway::wire::base64;
 use floodway::wire::capabilities::Capabilities;
 use floodway::wire::encrypted_lease_set::EncryptedLeaseSet;
 use floodway::wire::identity::{Destination, RouterIdentity};
-use floodway::wire::lease_set::LeaseSet2;
 use floodway::wire::lease_set::legacy::LeaseSet;
+use floodway::wire::lease_set::{LeaseSet2, LeaseSetKind};
 use floodway::wire::mapping::Mapping;
 use floodway::wire::meta_lease_set::MetaLeaseSet;
 use floodway::wire::reader::Reader;
@@ -23,18 +23,22 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "lease_set",
         run: |bytes| record(bytes, LeaseSet::parse(bytes), |set| set.bytes()),
-        seeds: samples::lease_sets,
+        seeds: || samples::lease_sets(LeaseSetKind::LeaseSet),
     },
-    Target { name: "lease_set2", run: lease_set2, seeds: samples::lease_sets },
+    Target {
+        name: "lease_set2",
+        run: lease_set2,
+        seeds: || samples::lease_sets(LeaseSetKind::LeaseSet2),
+    },
     Target {
         name: "encrypted_lease_set",
         run: |bytes| record(bytes, EncryptedLeaseSet::parse(bytes), |set| set.bytes()),
-        seeds: encrypted_seeds,
+        seeds: || samples::lease_sets(LeaseSetKind::EncryptedLeaseSet),
     },
     Target {
         name: "meta_lease_set",
         run: |bytes| record(bytes, MetaLeaseSet::parse(bytes), |set| set.bytes()),
-        seeds: meta_seeds,
+        seeds: || samples::lease_sets(LeaseSetKind::MetaLeaseSet),
     },
     Target { name: "mapping", run: mapping, seeds: mapping_seeds },
     Target { name: "texts", run: texts, seeds: text_seeds },
@@ -159,31 +163,4 @@ fn text_seeds() -> Vec<Vec<u8>> {
     ["XfR", "OREf", "0.9.67", "nYHAqmKj6pyXhZ~9y1k3rV5tq-2bL0wEo7cUuSdGfI0="]
         .map(|text| text.as_bytes().to_vec())
         .to_vec()
-}
-
-/// Type of the blinded key (11), the key, date, life, flags, then what is sealed, then a signature.
-fn encrypted_seeds() -> Vec<Vec<u8>> {
-    let mut set = [0, 11].to_vec();
-    set.extend([0x58; 32]);
-    set.extend(samples::NOW.seconds_rounded().to_be_bytes());
-    set.extend([2, 88, 0, 0, 0, 100]);
-    set.extend([7; 100 + 64]);
-    vec![set]
-}
-
-/// The header of a real lease set with what a list of others has behind it: no options, one lease, no revocation.
-fn meta_seeds() -> Vec<Vec<u8>> {
-    let with_list = |bytes: Vec<u8>| {
-        let set = LeaseSet2::parse(&bytes).ok()?;
-        let mut meta = set.peek().destination().bytes().to_vec();
-        meta.extend(samples::NOW.seconds_rounded().to_be_bytes());
-        meta.extend([2, 88, 0, 0, 0, 0, 1]);
-        meta.extend([9; 32]);
-        meta.extend([0, 0, 3, 1]);
-        meta.extend((samples::NOW.seconds_rounded() + 600).to_be_bytes());
-        meta.push(0);
-        meta.extend([1; 64]);
-        Some(meta)
-    };
-    samples::lease_sets().into_iter().filter_map(with_list).collect()
 }

@@ -14,6 +14,7 @@ use floodway::wire::i2np::tunnel_build::BuildMessage;
 use floodway::wire::i2np::tunnel_data::TunnelData;
 use floodway::wire::i2np::tunnel_gateway::TunnelGateway;
 use floodway::wire::i2np::{I2npMessage, MessageType};
+use floodway::wire::lease_set::{AnyLeaseSet, LeaseSetKind};
 use floodway::wire::mapping::Mapping;
 use floodway::wire::ntcp2::{self, FloodRequest};
 
@@ -38,14 +39,27 @@ pub fn router_infos() -> Vec<Vec<u8>> {
     ]
 }
 
-pub fn lease_sets() -> Vec<Vec<u8>> {
-    vec![
-        real!("lease_set2_ed25519.dat"),
-        real!("lease_set2_dsa.dat"),
-        real!("lease_set2_offline.dat"),
-        real!("lease_set2_p521.dat"),
-        real!("lease_set2_reddsa.dat"),
-    ]
+pub fn lease_sets(kind: LeaseSetKind) -> Vec<Vec<u8>> {
+    match kind {
+        LeaseSetKind::LeaseSet => vec![
+            real!("lease_set_ed25519.dat"),
+            real!("lease_set_dsa.dat"),
+            real!("lease_set_p521.dat"),
+        ],
+        LeaseSetKind::LeaseSet2 => vec![
+            real!("lease_set2_ed25519.dat"),
+            real!("lease_set2_dsa.dat"),
+            real!("lease_set2_offline.dat"),
+            real!("lease_set2_p521.dat"),
+            real!("lease_set2_reddsa.dat"),
+        ],
+        LeaseSetKind::EncryptedLeaseSet => vec![
+            real!("encrypted_lease_set.dat"),
+            real!("encrypted_lease_set_dh.dat"),
+            real!("encrypted_lease_set_psk.dat"),
+        ],
+        LeaseSetKind::MetaLeaseSet => vec![real!("meta_lease_set.dat")],
+    }
 }
 
 pub fn key_files() -> Vec<Vec<u8>> {
@@ -89,11 +103,13 @@ pub fn stores() -> Vec<Vec<u8>> {
     let key = RecordKey([1; 32]);
     let info = DatabaseStore { key, reply: reply(), data: StoreData::RouterInfo { gzip: &gzip } };
     let mut stores = vec![info.write().to_vec()];
-    for record in lease_sets() {
-        let mut store = key.0.to_vec();
-        store.extend_from_slice(&[3, 0, 0, 0, 0]);
-        store.extend_from_slice(&record);
-        stores.push(store);
+    for kind in LeaseSetKind::ALL {
+        for record in lease_sets(kind) {
+            let set = AnyLeaseSet::parse(kind, &record).expect("Java wrote it");
+            let data = StoreData::lease_set(kind, &record);
+            let store = DatabaseStore { key: set.peek().key(), reply: None, data };
+            stores.push(store.write().to_vec());
+        }
     }
     stores
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use floodway::actor::message::{Inbound, Message, Origin};
 use floodway::actor::node::{NodeConfig, PlacementSecret, ShardLimits};
-use floodway::base::frame::Frame;
+use floodway::base::frame::{Frame, FramePool};
 use floodway::base::id::{
     ConnectionId, ConnectionOrigin, MessageId, RouterHash, ShardId, TunnelId,
 };
@@ -63,7 +63,7 @@ fn fixed() -> &'static Fixed {
         let encryption = public_key(&keys.encryption);
         let mut limits = ShardLimits::share_of(SHARDS);
         (limits.build_replay_slots, limits.garlic_replay_slots) = (64, 64);
-        (limits.iv_replay_slots, limits.transit_tunnels) = (256, 8);
+        (limits.iv_filter_bytes, limits.transit_tunnels) = (4096, 8);
         (limits.netdb_records, limits.dials, limits.sessions) = (8, 4, 8);
         let node = NodeConfig {
             keys: Arc::new(keys),
@@ -378,6 +378,10 @@ impl World {
             Output::SaveRouterInfo(info) => {
                 assert!(RouterInfo::parse(&info).is_ok_and(|info| info.verify().is_ok()));
             }
+            Output::Remember { router, info } => {
+                let verified = |info: &[u8]| RouterInfo::parse(info).ok()?.verify().ok();
+                assert!(info.is_none_or(|info| verified(&info).is_some_and(|i| i.hash() == router)));
+            }
         }
     }
 
@@ -387,7 +391,7 @@ impl World {
         let Some(link) = link.as_mut().filter(|link| link.connection == connection) else { return };
         if let Some(session) = &mut link.session {
             let mut events = Vec::new();
-            let read = session.handle_bytes(&mut bytes, *now, &mut events);
+            let read = session.handle_bytes(&mut bytes, *now, &mut FramePool::alone(), &mut events);
             assert!(read.is_ok(), "{read:?}");
         } else if let Some(handshake) = &mut link.handshake {
             let local = ALICE().local(&ALICE().info);

@@ -221,5 +221,5 @@ pub fn frames(bench: &mut Bench) {
     // A clock that has moved away ends the session, too, but in order.
     stranger.send(&[0, 0, 4, 0, 0, 0, 1]);
     let closed = seen(stranger.line.closes_within(PATIENCE));
-    bench.row("DateTime block of 1970", (CLOSED, closed), "handshake_clock_skew");
+    bench.row("DateTime block of 1970", (CLOSED, closed), "session_clock_skew");
 }

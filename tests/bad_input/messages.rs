@@ -22,7 +22,6 @@ pub fn envelopes(bench: &mut Bench, sender: &mut Neighbour) {
         ("I2NP of unknown type", 200, "unknown_type"),
         ("Data outside of any tunnel", 20, "unknown_type"),
         ("OutboundTunnelBuildReply outside of garlic", 26, "unknown_type"),
-        ("VariableTunnelBuild", 23, "build_unsupported"),
     ] {
         let message = sender.message(MessageType::from_code(code), body.clone());
         bench.message(input, counter, sender, &message);

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use floodway::base::frame::Frame;
 use floodway::base::id::RecordKey;
+use floodway::base::rng::ShardRng;
 use floodway::wire::i2np::MessageType;
 use floodway::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
 use floodway::wire::i2np::database_store::{DatabaseStore, StoreData, deflate};
+use floodway::wire::lease_set::LeaseSetKind;
+use loadtest::lease_sets::lease_set;
 use loadtest::played::PlayedRouter;
 use loadtest::target::NETWORK;
 
@@ -33,7 +36,6 @@ pub fn stores(bench: &mut Bench, sender: &mut Neighbour) {
     let foreign = PlayedRouter::new(role(20, 2), [20; 32], now);
     let no_gzip =
         DatabaseStore { key, reply: None, data: StoreData::RouterInfo { gzip: &[9; 90] } };
-    let lease_set = |data| DatabaseStore { key, reply: None, data }.write();
     let mut unknown = store(key, bytes).to_vec();
     unknown[32] = 9;
 
@@ -45,12 +47,6 @@ pub fn stores(bench: &mut Bench, sender: &mut Neighbour) {
         ("store that unpacks to 10 MB", store(key, &vec![0; 10_000_000]), "malformed"),
         ("store of a RouterInfo cut short", store(key, &bytes[..300]), "malformed"),
         ("store of a RouterInfo with bytes behind it", store(key, &trailing), "malformed"),
-        (
-            "store of a LeaseSet2 of garbage",
-            lease_set(StoreData::LeaseSet2(&[7; 500])),
-            "malformed",
-        ),
-        ("store of an old LeaseSet", lease_set(StoreData::LeaseSet(&[7; 500])), "store_refused"),
         ("store with a corrupted signature", store(key, &unsigned), "store_signature"),
         ("store under a foreign key", store(RecordKey([6; 32]), bytes), "store_refused"),
         ("store from the future", store(key, ahead.info.bytes()), "store_refused"),
@@ -62,10 +58,41 @@ pub fn stores(bench: &mut Bench, sender: &mut Neighbour) {
     }
 }
 
+/// Lease sets of every type that must not get into the netdb.
+pub fn lease_sets(bench: &mut Bench, sender: &mut Neighbour) {
+    let (now, mut rng) = (bench.clock.now().unix, ShardRng::from_seed([51; 32]));
+    for kind in LeaseSetKind::ALL {
+        let store = |key, bytes: &[u8]| {
+            DatabaseStore { key, reply: None, data: StoreData::lease_set(kind, bytes) }.write()
+        };
+        let good = lease_set(kind, now, &mut rng).unwrap();
+        let (key, bytes) = (good.key(), good.bytes());
+        let mut unsigned = bytes.to_vec();
+        *unsigned.last_mut().unwrap() ^= 1;
+        let trailing = [&bytes[..], &[0; 4]].concat();
+        let mut dated = |published| lease_set(kind, published, &mut rng).unwrap();
+        let ahead = dated(now + Duration::from_secs(300));
+        let over = dated(now - Duration::from_secs(660));
+
+        for (input, body, counter) in [
+            ("of garbage", store(key, &[7; 500]), "malformed"),
+            ("cut short", store(key, &bytes[..bytes.len() - 1]), "malformed"),
+            ("with bytes behind it", store(key, &trailing), "malformed"),
+            ("with a corrupted signature", store(key, &unsigned), "store_signature"),
+            ("under a foreign key", store(RecordKey([6; 32]), bytes), "store_refused"),
+            ("from the future", store(ahead.key(), ahead.bytes()), "store_refused"),
+            ("that has expired", store(over.key(), over.bytes()), "store_refused"),
+        ] {
+            let message = sender.message(MessageType::DatabaseStore, body);
+            bench.message(&format!("{} {input}", kind.label()), counter, sender, &message);
+        }
+    }
+}
+
 /// Lookups that get no answer.
 pub fn lookups(bench: &mut Bench, sender: &mut Neighbour) {
     let from = sender.router.hash();
-    let (aes, excluded) = ([[4; 32]], [[5; 32]; 2]);
+    let excluded = [[5; 32]; 2];
     let lookup = DatabaseLookup {
         key: bench.endpoint.router.into(),
         from,
@@ -73,10 +100,16 @@ pub fn lookups(bench: &mut Bench, sender: &mut Neighbour) {
         kind: LookupKind::RouterInfo,
         unknown_flags: 0,
         excluded: &excluded,
-        encryption: LookupEncryption::Aes { key: [3; 32], tags: &aes },
+        encryption: LookupEncryption::None,
     };
-    let tagged = lookup.write();
-    let plain = DatabaseLookup { encryption: LookupEncryption::None, ..lookup }.write();
+    let plain = lookup.write();
+    let sealed = |encryption, count: u8| {
+        let mut body = DatabaseLookup { encryption, excluded: &[], ..lookup }.write().to_vec();
+        body[67 + 32] = count;
+        Frame::from(body)
+    };
+    let aes = LookupEncryption::Aes { key: [3; 32], tags: &[[4; 32]] };
+    let ecies = LookupEncryption::Ecies { key: [3; 32], tag: [4; 8] };
     let cut: Frame = plain[..plain.len() - 10].to_vec().into();
     let mut many = plain.to_vec();
     many[65..67].copy_from_slice(&513_u16.to_be_bytes());
@@ -88,7 +121,9 @@ pub fn lookups(bench: &mut Bench, sender: &mut Neighbour) {
         ("lookup cut in its excluded routers", cut, "malformed"),
         ("lookup with 513 excluded routers", many.into(), "malformed"),
         ("lookup with reply tunnel 0", zero_tunnel.into(), "malformed"),
-        ("lookup with AES tags", tagged, "lookup_aes"),
+        ("lookup without the AES tags that it wants", sealed(aes, 0), "malformed"),
+        ("lookup with fewer AES tags than it says", sealed(aes, 2), "malformed"),
+        ("lookup with two ECIES tags", sealed(ecies, 2), "malformed"),
     ] {
         let message = sender.message(MessageType::DatabaseLookup, body);
         bench.message(input, counter, sender, &message);

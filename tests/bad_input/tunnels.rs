@@ -5,14 +5,16 @@ use std::time::Duration;
 use floodway::base::frame::Frame;
 use floodway::base::id::{MessageId, RouterHash, TunnelId};
 use floodway::base::time::UnixTime;
-use floodway::crypto::layer::{Kernel, LAYER_SIZE};
+use floodway::crypto::layer::{Kernel, LAYER_SIZE, LayerKeys};
+use floodway::crypto::secret::{IvKey, LayerKey, LongRecordKey};
 use floodway::proto::garlic::router_message;
 use floodway::proto::tunnel::build_creator::{
     BuildKind, BuildPlan, CreatedBuild, CreatorHop, TunnelHops, create,
 };
+use floodway::wire::build_record::long::{LongBuildRequest, LongRecordKeys};
 use floodway::wire::build_record::{HopRole, ShortBuildRequest};
 use floodway::wire::delivery::{Delivery, Fragment, TunnelMessageBuilder};
-use floodway::wire::i2np::tunnel_build::BuildMessage;
+use floodway::wire::i2np::tunnel_build::{BuildMessage, LongBuildMessage};
 use floodway::wire::i2np::tunnel_data::TunnelData;
 use floodway::wire::i2np::tunnel_gateway::TunnelGateway;
 use floodway::wire::i2np::{I2npMessage, MessageType};
@@ -101,9 +103,76 @@ pub fn builds(bench: &mut Bench, sender: &mut Neighbour, receiver: &mut Neighbou
         let message = sender.message(MessageType::ShortTunnelBuild, body);
         bench.message(input, counter, sender, &message);
     }
+    long_builds(bench, sender, receiver);
     replayed(bench, sender, receiver);
     odd_layer(bench, sender, receiver);
     from_nowhere(bench, sender, receiver);
+}
+
+/// A build message of eight long records, one of them for the program with `request` in it.
+fn around_long(hop: &CreatorHop, request: &[u8], sender: &mut Neighbour) -> [[u8; 528]; 8] {
+    let mut records: [[u8; 528]; 8] = std::array::from_fn(|_| sender.router.rng.bytes());
+    let sealed = seal_to(&hop.static_key, request.to_vec(), &mut sender.router.rng);
+    records[5] = [&hop.hash.0[..16], &sealed].concat().try_into().unwrap();
+    records
+}
+
+/// Build requests in long records: bad ones of both forms, and one of each that is answered in its own form.
+fn long_builds(bench: &mut Bench, sender: &mut Neighbour, receiver: &mut Neighbour) {
+    let (hop, now) = (bench.hop, bench.clock.now().unix);
+    let request = LongBuildRequest {
+        receive_tunnel: tunnel(800),
+        next_tunnel: tunnel(801),
+        next_hop: receiver.router.hash(),
+        layer: LayerKeys { layer: LayerKey::from_bytes([1; 32]), iv: IvKey::from_bytes([2; 32]) },
+        reply: LongRecordKeys { key: LongRecordKey::from_bytes([3; 32]), iv: [4; 16] },
+        role: HopRole::InboundGateway,
+        request_minutes: now.minutes(),
+        expiration_s: 600,
+        next_message: REPLY_MESSAGE,
+        options: Mapping::new(),
+    };
+    let good = request.write(&mut sender.router.rng);
+    let crafted = |at: usize, bytes: &[u8]| {
+        let mut request = good;
+        request[at..at + bytes.len()].copy_from_slice(bytes);
+        request
+    };
+    let stale = (now.minutes() - 10).to_be_bytes();
+    for (input, request, counter) in [
+        ("long build with tunnel id 0", crafted(0, &[0; 4]), "build_invalid"),
+        ("long build with both roles", crafted(152, &[0xc0]), "build_invalid"),
+        ("long build of 10 minutes ago", crafted(156, &stale), "build_stale"),
+        ("long build with options that overrun", crafted(168, &[200, 0]), "build_invalid"),
+    ] {
+        let records = around_long(&hop, &request, sender);
+        let body = LongBuildMessage::write_variable(&records).unwrap();
+        let message = sender.message(MessageType::VariableTunnelBuild, body);
+        bench.message(input, counter, sender, &message);
+    }
+    let mut elgamal: [[u8; 528]; 8] = std::array::from_fn(|_| sender.router.rng.bytes());
+    elgamal[1][..16].copy_from_slice(&hop.hash.0[..16]);
+    let elgamal = LongBuildMessage::write_fixed(&elgamal);
+    for (input, body, counter) in [
+        ("TunnelBuild cut short", short(528), "malformed"),
+        ("TunnelBuild with a record of ElGamal", elgamal, "build_unauthentic"),
+    ] {
+        let message = sender.message(MessageType::TunnelBuild, body);
+        bench.message(input, counter, sender, &message);
+    }
+    let mut around = |id| around_long(&hop, &crafted(0, &tunnel(id).to_wire()), sender);
+    let fixed = LongBuildMessage::write_fixed(&around(810));
+    let counted = LongBuildMessage::write_variable(&around(811)).unwrap();
+    for (input, kind, body) in [
+        ("TunnelBuild that is good (for comparison)", MessageType::TunnelBuild, fixed),
+        ("VariableTunnelBuild that is good", MessageType::VariableTunnelBuild, counted),
+    ] {
+        let message = sender.message(kind, body);
+        bench.message(input, NONE, sender, &message);
+        let answer = receiver.receive(kind).unwrap();
+        assert_eq!((answer.id, answer.body.len()), (REPLY_MESSAGE, message.body.len()), "{input}");
+        assert_ne!(answer.body, message.body);
+    }
 }
 
 /// Sends a good request twice.

@@ -253,6 +253,7 @@ def arguments():
     ap.add_argument("--program", type=Path, help="floodway (target/release, else target/debug)")
     ap.add_argument("--work", type=Path, default=TOP / "target" / "interop",
                     help="where networks live (target/interop)")
+    ap.add_argument("--long", action="store_true", help="let sessions live for their whole time, not for a part of it")
     ap.add_argument("--keep", action="store_true", help="keep logs of tests that passed, too")
     ap.add_argument("--stand-in", action="store_true",
                     help="an i2pd in Floodway's place: are the tests themselves sound?")
@@ -299,7 +300,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: ended by SIGTERM"))
     target = Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target"))
     settings = SimpleNamespace(
-        work=a.work.resolve(), keep=a.keep, shards=a.shards, stand_in=a.stand_in,
+        work=a.work.resolve(), keep=a.keep, shards=a.shards, long=a.long, stand_in=a.stand_in,
         program=find_program(a.program, target))
     report = Report()
     began = time.time()

@@ -79,7 +79,7 @@ impl Router {
 
     pub fn exit_code(&mut self) -> Option<i32> {
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(10) {
+        while start.elapsed() < Duration::from_secs(20) {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }

@@ -93,6 +93,8 @@ pub struct Played {
 /// The world.
 pub struct World {
     now: u64,
+    /// How far the clocks of all have been set on.
+    set_on: u64,
     sequence: u64,
     rng: ShardRng,
     queue: BTreeMap<(u64, u64), Event>,
@@ -116,6 +118,7 @@ impl World {
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
         Self {
             now: 1_000_000,
+            set_on: 0,
             sequence: 0,
             rng: ShardRng::from_seed(bytes),
             queue: BTreeMap::new(),
@@ -132,7 +135,7 @@ impl World {
     }
 
     pub fn now(&self) -> Now {
-        Now { instant: Instant(self.now), unix: UnixTime(EPOCH.0 + self.now / 1000) }
+        Now { instant: Instant(self.now), unix: UnixTime(EPOCH.0 + self.set_on + self.now / 1000) }
     }
 
     /// Hash over everything that happened, in order, with its time.
@@ -191,6 +194,22 @@ impl World {
         played.connections.push((endpoint.router, connection));
         let place = Place::Played { router, connection: played.connections.len() - 1 };
         self.connect(place, endpoint.address);
+    }
+
+    /// Somebody connects to a node from this address and says nothing; the shard and the connection.
+    pub fn connect_silently(&mut self, node: usize, from: SocketAddr) -> (usize, ConnectionId) {
+        let published = self.nodes[node].config.published;
+        let Some(Place::Shard { shard, connection, .. }) = self.listener(published) else {
+            unreachable!("a node listens at its address");
+        };
+        self.input(node, shard, Input::Accepted { connection, peer: from });
+        (shard, connection)
+    }
+
+    /// Somebody who has connected silently says this.
+    pub fn say(&mut self, node: usize, line: (usize, ConnectionId), bytes: Vec<u8>) {
+        let (shard, connection) = line;
+        self.input(node, shard, Input::Received { connection, bytes });
     }
 
     /// A played router sends to a router that it is connected to.
@@ -260,6 +279,18 @@ impl World {
             for (to, _, bytes) in held {
                 self.transmit((link, 1 - to), bytes);
             }
+        }
+    }
+
+    /// Sets the clocks of all on by so much, at once, as somebody does who sets clocks; nothing else moves.
+    pub fn jump(&mut self, by: std::time::Duration) {
+        self.set_on += u64::try_from(by.as_millis()).unwrap();
+    }
+
+    /// Tells a node of more routers while it runs.
+    pub fn introduce(&mut self, node: usize, routers: &[Arc<RouterInfo>]) {
+        for shard in 0..self.nodes[node].shards.len() {
+            self.input(node, shard, Input::Seeds(routers.into()));
         }
     }
 
@@ -408,6 +439,8 @@ impl World {
                 self.input(node, to.index(), Input::Envelope(envelope));
             }
             Output::SaveRouterInfo(info) => self.nodes[node].router_info = Some(info),
+            // These routers do not come back.
+            Output::Remember { .. } => {}
         }
     }
 
@@ -462,7 +495,7 @@ impl World {
             p.router.info.ntcp2_endpoint().is_some_and(|endpoint| endpoint.address == address)
         })?;
         let played = &mut self.played[router];
-        let connection = PlayedConnection::accept(&played.router, now);
+        let connection = PlayedConnection::accept(&mut played.router, now);
         played.connections.push((RouterHash([0; 32]), connection));
         Some(Place::Played { router, connection: played.connections.len() - 1 })
     }

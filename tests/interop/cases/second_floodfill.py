@@ -35,13 +35,21 @@ def test_a_router_info_stored_only_there_appears_at_us(net, floodway):
 def test_a_lease_set_stored_only_at_us_appears_there(net, floodway):
     other = floodfill_of(net)
     net.expect("session", floodway.hash, [other])
-    store_and_ask(net, "lease-set", floodway, other)
+    store_and_ask(net, "lease-set2", floodway, other)
 
 
 def test_a_lease_set_stored_only_there_appears_at_us(net, floodway):
     other = floodfill_of(net)
     net.expect("session", floodway.hash, [other])
-    store_and_ask(net, "lease-set", other, floodway)
+    store_and_ask(net, "lease-set2", other, floodway)
+
+
+def test_lease_sets_of_the_other_types_appear_at_both(net, floodway):
+    other = floodfill_of(net)
+    net.expect("session", floodway.hash, [other])
+    for kind in ("lease-set", "encrypted-lease-set", "meta-lease-set"):
+        for told, asked in ((floodway, other), (other, floodway)):
+            store_and_ask(net, kind, told, asked)
 
 
 def test_the_other_floodfill_confirms_our_publication(net, floodway):
