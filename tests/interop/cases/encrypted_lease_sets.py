@@ -108,9 +108,7 @@ def address(net, server):
     peer = net.peer("p0")
     identity = (net.dir / "p0" / f"{server}.dat").read_bytes()
     plain = b32(hashlib.sha256(identity[:identity_length(identity)]).digest())
-    script = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=10).read().decode())"
-    page = net.inside("hub", sys.executable, "-c", script,
-                      f"http://{peer['ip']}:7070/?page=local_destination&b32={plain}")
+    page = net.page(peer, f"/?page=local_destination&b32={plain}")
     found = re.search(r"\b([a-z2-7]{56,}\.b32\.i2p)", page)
     assert found, f"the console shows no encrypted address of {plain}:\n{page[-2000:]}"
     return found[1]

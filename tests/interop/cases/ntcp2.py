@@ -129,9 +129,7 @@ def test_a_short_iv_is_banned_and_we_are_not(net, floodway):
     peer, = net.of_kind("java")
 
     def profiles():
-        url = f"http://{peer['ip']}:7070/profiles"
-        script = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=40).read().decode())"
-        return json.loads(net.inside("hub", sys.executable, "-c", script, url, timeout=60))
+        return json.loads(net.page(peer, "/profiles"))
     flawed, _ = net.neighbour(peer, "introduce", "short-iv").split()
     eventually(lambda: profiles().get(flawed, {}).get("banned"), f"java bans {flawed}", 60)
     ours = profiles().get(floodway.hash, {})

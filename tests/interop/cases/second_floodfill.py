@@ -13,35 +13,28 @@ def floodfill_of(net):
     return next(p for p in net.peers if p["floodfill"])
 
 
-def store_and_ask(net, kind, told, asked):
-    """Stores a new record at one floodfill alone; the other must come to hold it."""
-    key = net.neighbour(told, "store", kind)
-    net.neighbour(asked, "lookup", "--patience", 30, "--", kind, key)
-    net.neighbour(told, "lookup", "--patience", 5, "--", kind, key)
-
-
 def test_a_router_info_stored_only_at_us_appears_there(net, floodway):
     other = floodfill_of(net)
     net.expect("session", floodway.hash, [other])
-    store_and_ask(net, "router-info", floodway, other)
+    net.passed_on("router-info", floodway, other)
 
 
 def test_a_router_info_stored_only_there_appears_at_us(net, floodway):
     other = floodfill_of(net)
     net.expect("session", floodway.hash, [other])
-    store_and_ask(net, "router-info", other, floodway)
+    net.passed_on("router-info", other, floodway)
 
 
 def test_a_lease_set_stored_only_at_us_appears_there(net, floodway):
     other = floodfill_of(net)
     net.expect("session", floodway.hash, [other])
-    store_and_ask(net, "lease-set2", floodway, other)
+    net.passed_on("lease-set2", floodway, other)
 
 
 def test_a_lease_set_stored_only_there_appears_at_us(net, floodway):
     other = floodfill_of(net)
     net.expect("session", floodway.hash, [other])
-    store_and_ask(net, "lease-set2", other, floodway)
+    net.passed_on("lease-set2", other, floodway)
 
 
 def test_lease_sets_of_the_other_types_appear_at_both(net, floodway):
@@ -49,7 +42,7 @@ def test_lease_sets_of_the_other_types_appear_at_both(net, floodway):
     net.expect("session", floodway.hash, [other])
     for kind in ("lease-set", "encrypted-lease-set", "meta-lease-set"):
         for told, asked in ((floodway, other), (other, floodway)):
-            store_and_ask(net, kind, told, asked)
+            net.passed_on(kind, told, asked)
 
 
 def test_the_other_floodfill_confirms_our_publication(net, floodway):

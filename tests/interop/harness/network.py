@@ -118,6 +118,12 @@ class Network:
         """Sessions, tunnels, transit tunnels and LeaseSets that one peer shows."""
         return json.loads(self.command("peers", self.dir, "--peer", peer["name"]).stdout)
 
+    def page(self, peer, path):
+        """A page of a peer's console; of a Java peer, one of its JSON views."""
+        script = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=40).read().decode())"
+        return self.inside("hub", sys.executable, "-c", script, f"http://{peer['ip']}:7070{path}",
+                           timeout=60)
+
     def seed(self, router_info, restart=True):
         """Gives the peers a router.info; they read it when they start."""
         self.command("seed", self.dir, router_info, *(["--restart"] if restart else []))
@@ -140,7 +146,7 @@ class Network:
                                  f"within {timeout} s:\n{done.stdout}{done.stderr[-1000:]}")
         return json.loads(done.stdout)["peers"]
 
-    def echo(self, sender, receiver, size=1_000_000, length=2, via=(), timeout=120):
+    def echo(self, sender, receiver, size=1_000_000, length=2, via=(), timeout=120, enc_type="4"):
         """`size` bytes there and back between two SAM destinations; the tool's report.
 
         i2pd 2.45.1 gives up a destination whose inbound tunnel stands before its outbound one: it says
@@ -150,7 +156,7 @@ class Network:
         old = [p for p in (sender, receiver) if p["kind"] == "i2pd"]
         for attempt in range(1, 5 if old else 2):
             before = {p["name"]: self.log(p).count(GIVEN_UP) for p in old}
-            done = self._echo(sender, receiver, size, length, via, 50 if old else timeout)
+            done = self._echo(sender, receiver, size, length, via, 50 if old else timeout, enc_type)
             if done.returncode == 0:
                 return json.loads(done.stdout)
             if not any(self.log(p).count(GIVEN_UP) > before[p["name"]] for p in old):
@@ -159,9 +165,9 @@ class Network:
                              f"{length}, attempt {attempt}: "
                              f"{done.stdout[-2500:]}{done.stderr[-1000:]}")
 
-    def _echo(self, sender, receiver, size, length, via, timeout):
+    def _echo(self, sender, receiver, size, length, via, timeout, enc_type):
         arguments = ["sam-echo", self.dir, sender["name"], receiver["name"], "--bytes", size,
-                     "--length", length, "--timeout", timeout]
+                     "--length", length, "--timeout", timeout, "--enc-type", enc_type]
         if via:
             arguments.append("--via=" + ",".join(via))
         return self.command(*arguments, timeout=3 * timeout, check=False)
@@ -179,6 +185,13 @@ class Network:
         assert done.returncode == 0, f"neighbour {errand} {' '.join(map(str, arguments))} at " \
             f"{getattr(router, 'slot', None) or router['name']}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
+
+    def passed_on(self, kind, told, asked):
+        """Stores a new record at one floodfill alone; the other must come to hold it. The record's key."""
+        key = self.neighbour(told, "store", kind)
+        self.neighbour(asked, "lookup", "--patience", 30, "--", kind, key)
+        self.neighbour(told, "lookup", "--patience", 5, "--", kind, key)
+        return key
 
     def log(self, peer):
         return Path(peer["log"]).read_text(errors="replace")
