@@ -8,6 +8,7 @@ pub mod completions;
 pub mod config;
 pub mod control;
 pub mod data_dir;
+pub mod failure;
 pub mod health;
 pub mod identity;
 pub mod init;

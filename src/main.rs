@@ -8,6 +8,7 @@ use std::sync::Arc;
 use floodway::app::args::{Command, CommandLine, RunArgs};
 use floodway::app::config::{Build, Config, ConfigError};
 use floodway::app::data_dir::DataDir;
+use floodway::app::failure::told;
 use floodway::app::live::{Live, LiveParts};
 use floodway::app::reseed::background::{KNOWN_MIN, Reseeder, SEED_AGE_MAX};
 use floodway::app::reseed::make;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     match obey(&CommandLine::read().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("floodway: {error:#}");
+            eprintln!("floodway: {}", told(error.as_ref()));
             if error.is::<ConfigError>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use floodway::app::failure::told;
 use loadtest::clock::Clock;
 use loadtest::compare::{CompareOptions, compare};
 use loadtest::crowd::{CrowdOptions, gather};
@@ -244,7 +245,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("loadtest: {error:#}");
+            eprintln!("loadtest: {}", told(error.as_ref()));
             ExitCode::from(2)
         }
     }

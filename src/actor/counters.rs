@@ -2,6 +2,7 @@
 
 use crate::base::histogram::Histogram;
 use crate::wire::lease_set::PerLeaseSetKind;
+use crate::wire::ntcp2::TerminationReason;
 
 /// Counts of one shard since its start. Summed over shards only when somebody asks.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub struct Counters {
     pub messages_sent: u64,
     /// Handshakes that ended in a session.
     pub handshakes_done: u64,
+    /// How sessions ended.
+    pub session_ends: SessionEnds,
     /// Publications of ours that a floodfill confirmed.
     pub publications_confirmed: u64,
     /// Explorations that we asked for.
@@ -56,6 +59,54 @@ struct DropCounts([u64; Drop::COUNT]);
 impl Default for DropCounts {
     fn default() -> Self {
         Self([0; Drop::COUNT])
+    }
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// The peer said goodbye.
+    ByPeer(TerminationReason),
+    /// We did.
+    ByUs(TerminationReason),
+    /// The connection ended without a word.
+    Lost,
+}
+
+/// How many sessions ended in which way.
+#[derive(Clone, Debug, Default)]
+pub struct SessionEnds {
+    by_peer: [u64; REASONS],
+    by_us: [u64; REASONS],
+    lost: u64,
+}
+
+/// Reasons to end a session that are counted apart: those that NTCP2 knows, and one for all others.
+const REASONS: usize = 19;
+
+impl SessionEnds {
+    /// Counts the end of one session.
+    pub fn record(&mut self, end: SessionEnd) {
+        let (counts, reason) = match end {
+            SessionEnd::ByPeer(reason) => (&mut self.by_peer, reason),
+            SessionEnd::ByUs(reason) => (&mut self.by_us, reason),
+            SessionEnd::Lost => {
+                self.lost += 1;
+                return;
+            }
+        };
+        if let Some(count) = counts.get_mut(usize::from(reason.code()).min(REASONS - 1)) {
+            *count += 1;
+        }
+    }
+
+    /// All ways that have occurred, and how often.
+    pub fn iter(&self) -> impl Iterator<Item = (SessionEnd, u64)> {
+        let reasons = || (0..=u8::MAX).map(TerminationReason::from_code);
+        let by_peer = reasons().map(SessionEnd::ByPeer).zip(self.by_peer);
+        let by_us = reasons().map(SessionEnd::ByUs).zip(self.by_us);
+        let all = by_peer.chain(by_us).chain([(SessionEnd::Lost, self.lost)]);
+        all.filter(|(_, count)| *count > 0)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::contract::{Close, Context, TransportEffect};
-use super::counters::Drop;
+use super::counters::{Drop, SessionEnd};
 use super::message::Direction;
 use crate::base::id::{ConnectionId, RouterHash};
 use crate::base::limits::SESSION_IDLE_MAX;
@@ -231,8 +231,9 @@ impl SessionActor {
                 for _ in refused..session.refused_blocks() {
                     cx.count_drop(Drop::BlockRefused);
                 }
-                if outcome.is_err() {
+                if let Err(error) = outcome {
                     cx.count_drop(Drop::SessionBroken);
+                    cx.counters.session_ends.record(SessionEnd::ByUs(error.reason()));
                     self.flush(cx);
                     return self.close(Close::AfterFlush, cx);
                 }
@@ -371,6 +372,7 @@ impl SessionActor {
     /// Says goodbye and ends the connection once that has left.
     pub fn terminate(&mut self, reason: TerminationReason, cx: &mut Context<'_>) -> Progress {
         if let Phase::Established { session, .. } = &mut self.phase {
+            cx.counters.session_ends.record(SessionEnd::ByUs(reason));
             session.queue_termination(reason);
             self.in_flight = 0;
             self.flush(cx);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use self::rates::NetdbRates;
 use super::address::Address;
 use super::contract::{Actor, Close, Context, TransportEffect};
-use super::counters::{Batches, Drop};
+use super::counters::{Batches, Drop, SessionEnd};
 use super::message::{
     Adoption, DialerMessage, Direction, FloodWish, Inbound, LocalRouterMessage, Message,
     NetdbMessage, Origin, SessionMessage, Unknown,
@@ -169,9 +169,11 @@ impl SessionTable {
 
     /// A connection is gone.
     pub fn handle_closed(&mut self, connection: ConnectionId, cx: &mut Context<'_>) {
-        if let Some(key) = self.by_connection.get(&connection).copied() {
-            self.forget(key, cx);
+        let Some(key) = self.by_connection.get(&connection).copied() else { return };
+        if self.sessions.find(key).is_some_and(|session| session.peer().is_some()) {
+            cx.counters.session_ends.record(SessionEnd::Lost);
         }
+        self.forget(key, cx);
     }
 
     /// Our RouterInfo has changed: every peer is shown the new one.
@@ -409,7 +411,8 @@ impl SessionTable {
                         show_to_netdb(peer, info, flood, cx);
                     }
                 }
-                Event::Terminated(_) => {
+                Event::Terminated(reason) => {
+                    cx.counters.session_ends.record(SessionEnd::ByPeer(reason));
                     if let Some(session) = self.sessions.find(key) {
                         let connection = session.connection();
                         let close = TransportEffect::Close { connection, how: Close::AfterFlush };

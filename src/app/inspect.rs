@@ -90,10 +90,7 @@ fn inspect(path: &Path, kind: Option<InspectKind>, signers: &Signers) -> Report 
     // Any file may turn out to hold keys, so all are read as secrets.
     let file = match SecretFile::read(path, FILE_MAX) {
         Ok(file) => file,
-        Err(error) => {
-            let kind = kind.unwrap_or(InspectKind::RouterInfo);
-            return Report::broken(kind, format!("cannot be read: {error}"));
-        }
+        Err(error) => return Report::broken(kind, format!("cannot be read: {error}")),
     };
     match kind {
         Some(InspectKind::Keys) => keys::describe(path, &file),
@@ -142,10 +139,8 @@ fn record(bytes: &[u8]) -> Report {
     let read = outcomes.into_iter().flatten().min_by_key(rank);
     read.unwrap_or_else(|| {
         let why = why.map_or(String::new(), |error| error.to_string());
-        Report::broken(
-            InspectKind::RouterInfo,
-            format!("no record, su3 file or key file can be read from it; as a router info: {why}"),
-        )
+        let what = "no record, su3 file or key file can be read from it";
+        Report::broken(None, format!("{what}; as a router info: {why}"))
     })
 }
 

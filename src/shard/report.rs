@@ -1,6 +1,6 @@
 //! What the metrics show of one shard: names, labels and numbers, without knowledge of any text format.
 
-use crate::actor::counters::{Batches, Counters, Drop, LookupCounts, StoreCounts};
+use crate::actor::counters::{Batches, Counters, Drop, LookupCounts, SessionEnd, StoreCounts};
 use crate::actor::session_table::SessionCounts;
 use crate::actor::transit::TransitCounts;
 use crate::base::frame::FrameCounts;
@@ -198,6 +198,15 @@ fn sessions(samples: &mut Samples, counters: &Counters, live: &Live) {
     samples.gauge("dials", "Routers that are being found or dialled.", &[], live.dials);
     let help = "Handshakes that ended in a session.";
     samples.counter("handshakes_total", help, &[], counters.handshakes_done);
+    let help = "Sessions that ended, by who ended them and why.";
+    for (end, count) in counters.session_ends.iter() {
+        let (by, reason) = match end {
+            SessionEnd::ByPeer(reason) => ("peer", reason.label()),
+            SessionEnd::ByUs(reason) => ("us", reason.label()),
+            SessionEnd::Lost => ("nobody", "connection_lost"),
+        };
+        samples.counter("sessions_ended_total", help, &[("by", by), ("reason", reason)], count);
+    }
     let help = "I2NP messages over sessions.";
     let labels = |direction| [("direction", direction)];
     samples.counter("messages_total", help, &labels("received"), counters.messages_received);

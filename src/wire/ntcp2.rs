@@ -190,6 +190,32 @@ impl TerminationReason {
             Self::Unknown(code) => code,
         }
     }
+
+    /// The reason in a word for the metrics; all unknown ones have the same.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::TerminationReceived => "termination_received",
+            Self::IdleTimeout => "idle_timeout",
+            Self::RouterShutdown => "router_shutdown",
+            Self::DataUnauthentic => "data_unauthentic",
+            Self::IncompatibleOptions => "incompatible_options",
+            Self::IncompatibleSignatureType => "incompatible_signature_type",
+            Self::ClockSkew => "clock_skew",
+            Self::PaddingViolation => "padding_violation",
+            Self::FramingError => "framing_error",
+            Self::PayloadFormat => "payload_format",
+            Self::Message1Error => "message_1_error",
+            Self::Message2Error => "message_2_error",
+            Self::Message3Error => "message_3_error",
+            Self::FrameTimeout => "frame_timeout",
+            Self::RouterInfoSignature => "router_info_signature",
+            Self::StaticKeyMismatch => "static_key_mismatch",
+            Self::Banned => "banned",
+            Self::Unknown(_) => "unknown",
+        }
+    }
 }
 
 /// One block of message 3 or of a data frame, viewed in the opened frame. Spec: NTCP2, block format.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use floodway::base::id::{ConnectionId, ConnectionOrigin, RouterHash, ShardId};
+use floodway::base::limits::SESSION_IDLE_MAX;
 use floodway::base::rng::ShardRng;
 use floodway::base::time::{Instant, Now};
 use floodway::shard::core::{Input, Output, Shard};
@@ -224,4 +225,15 @@ fn work_that_has_waited_too_long_is_given_up_the_oldest_first() {
     assert_eq!(turn(&mut shard, later(3)), (0, 3));
     assert_eq!(sample(&shard, "drops_total", "handshake_overload"), 3);
     assert_eq!(sample(&shard, "handshakes_unfinished", ""), 0);
+}
+
+#[test]
+fn the_end_of_a_session_is_counted_with_who_ended_it_and_why() {
+    let mut pair = Pair::new(5, 2);
+    assert!(pair.is_served());
+    assert_eq!(pair.metric("sessions_ended_total", ""), 0);
+    pair.world.run_for(SESSION_IDLE_MAX + Duration::from_secs(60));
+    assert!(!pair.world.is_connected(pair.peer, pair.hash));
+    assert_eq!(pair.metric("sessions_ended_total", "idle_timeout"), 1);
+    assert_eq!(pair.metric("sessions_ended_total", ""), 1);
 }

@@ -73,7 +73,8 @@ pub enum Wholeness {
 /// What one file holds.
 #[derive(Debug)]
 pub struct Report {
-    kind: InspectKind,
+    /// Absent where nothing tells.
+    kind: Option<InspectKind>,
     hash: Option<String>,
     /// What is known of its signature.
     pub signature: Signature,
@@ -86,9 +87,13 @@ pub struct Report {
 impl Report {
     /// A report on a file that is decoded whole; nothing speaks against it yet but its signature.
     #[must_use]
-    pub fn new(kind: InspectKind, hash: Option<String>, signature: Signature) -> Self {
+    pub fn new(
+        kind: impl Into<Option<InspectKind>>,
+        hash: Option<String>,
+        signature: Signature,
+    ) -> Self {
         let mut report = Self {
-            kind,
+            kind: kind.into(),
             hash,
             signature,
             wholeness: Wholeness::Whole,
@@ -108,7 +113,7 @@ impl Report {
 
     /// A report on a file that is not understood.
     #[must_use]
-    pub fn broken(kind: InspectKind, problem: impl Into<String>) -> Self {
+    pub fn broken(kind: impl Into<Option<InspectKind>>, problem: impl Into<String>) -> Self {
         let mut report = Self::new(kind, None, Signature::Absent);
         report.wholeness = Wholeness::Broken;
         report.refuse(problem);
@@ -166,7 +171,7 @@ impl Report {
     pub fn into_fields(self, path: &Path) -> Vec<(String, Value)> {
         let head = [
             ("file", json!(path.display().to_string())),
-            ("kind", json!(self.kind.name())),
+            ("kind", json!(self.kind.map_or("unknown", InspectKind::name))),
             ("hash", json!(self.hash)),
             ("signature", json!(self.signature.name())),
             ("accepted", json!(self.accepted)),

@@ -456,3 +456,13 @@ fn su3_files_are_described_and_their_signers_looked_up() {
     }
     assert!(signers.of("nobody@floodway.test").next().is_none());
 }
+
+#[test]
+fn what_cannot_be_read_is_of_no_kind() {
+    let directory = tempfile::tempdir().unwrap();
+    let Findings { object, good } = look(directory.path(), None);
+    assert!(!good && object["kind"] == "unknown", "{object}");
+    assert!(object["problems"][0].as_str().unwrap().contains("cannot be read"), "{object}");
+    let Findings { object, .. } = look(directory.path(), Some(InspectKind::Su3));
+    assert_eq!(object["kind"], "su3");
+}
