@@ -4,7 +4,8 @@
 A test is a function `test_…` of a file in cases/. The file names the network that its tests share in
 `NETWORK` (arguments of `testnet.py up`), what Floodway is started with in `FLOODWAY`, and whether its
 outcome decides in `GATING` (yes, unless it says no). A test takes `net`, and `floodway` when it wants the
-one that its file shares; its attribute `seconds` limits it, `shards` says how many it needs.
+one that its file shares; its attribute `seconds` limits it, `shards` says how many it needs, and one that is
+`long` runs where there is time.
 """
 
 import argparse
@@ -48,6 +49,10 @@ class Case:
         self.gating = getattr(module, "GATING", True)
         self.tests = [(name, function) for name, function in vars(module).items()
                       if name.startswith("test_") and inspect.isfunction(function)]
+
+    def patience(self):
+        """How many seconds its longest test may take."""
+        return max(getattr(function, "seconds", DEFAULT_SECONDS) for _, function in self.tests)
 
     def missing(self):
         """The kinds of peers that are wanted and not installed."""
@@ -175,11 +180,12 @@ def run_case(case, tests, settings, report):
             print(f"# logs stay in {net.dir}", flush=True)
 
 
-def chosen(cases, only, gating, shards):
-    """The cases with the tests that were asked for."""
-    for case in cases:
+def chosen(cases, only, gating, shards, long):
+    """The cases with the tests that were asked for, those that may take longest first."""
+    for case in sorted(cases, key=Case.patience, reverse=True):
         tests = [(name, function) for name, function in case.tests
                  if getattr(function, "shards", 1) <= shards
+                 and (long or not getattr(function, "long", False))
                  and (not only or any(o in f"{case.name}.{name}" for o in only))]
         if tests and (case.gating or not gating):
             yield case, tests
@@ -253,7 +259,7 @@ def arguments():
     ap.add_argument("--program", type=Path, help="floodway (target/release, else target/debug)")
     ap.add_argument("--work", type=Path, default=TOP / "target" / "interop",
                     help="where networks live (target/interop)")
-    ap.add_argument("--long", action="store_true", help="let sessions live for their whole time, not for a part of it")
+    ap.add_argument("--long", action="store_true", help="tests that take long too, and sessions for their whole time")
     ap.add_argument("--keep", action="store_true", help="keep logs of tests that passed, too")
     ap.add_argument("--stand-in", action="store_true",
                     help="an i2pd in Floodway's place: are the tests themselves sound?")
@@ -286,7 +292,7 @@ def in_parallel(a, names):
 def main():
     a = arguments()
     cases = [Case(path) for path in sorted((HERE / "cases").glob("*.py"))]
-    picked = [(case, tests) for case, tests in chosen(cases, a.only, a.gating, a.shards)
+    picked = [(case, tests) for case, tests in chosen(cases, a.only, a.gating, a.shards, a.long)
               if a.case in (None, case.name)]
     if a.list:
         for case, tests in picked:

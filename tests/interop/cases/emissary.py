@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 from harness.network import eventually
 
@@ -39,3 +40,26 @@ def test_emissary_opens_a_session(net):
     eventually(lambda: opened(net) >= 1, "emissary counts its session", 30)
     inbound = floodway.metrics().total("sessions", direction="inbound")
     assert inbound >= 1, f"{inbound} inbound sessions are counted"
+
+
+def test_a_session_lives(net):
+    """Two minutes, or ten where time is given: emissary opens no second session, and none of ours ends."""
+    floodway = net.routers[-1]
+    assert sessions(net, floodway, "Initiator"), "emissary has opened none"
+
+    def opened():
+        return len(sessions(net, floodway, "(?:Initiator|Responder)"))
+    before, rounds = opened(), 0
+    end = time.time() + (600 if net.settings.long else 120)
+    while time.time() < end:
+        began = time.time()
+        # A neighbour's session is no longer than its errand.
+        net.neighbour(floodway, "store", "router-info")
+        rounds += 1
+        time.sleep(max(0, began + 30 - time.time()))
+    ends = floodway.metrics().of("sessions_ended_total")
+    assert opened() == before, f"{opened() - before} more sessions with emissary; ended: {ends}"
+    assert sum(count for _, count in ends) == rounds, f"{rounds} neighbours came; ended: {ends}"
+
+
+test_a_session_lives.seconds = 900

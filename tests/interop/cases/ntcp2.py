@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 
 from harness.network import eventually
@@ -11,35 +10,10 @@ from harness.network import eventually
 NETWORK = ["--i2pd", 1, "--i2pd-mid", 1, "--java", 1, "--floodfills", 0, "--wait", 0]
 FLOODWAY = {"reseed": "peers"}
 
-# A destination of its own, whose tunnels are as short as this network needs them, looks for one that nobody has: its
-# question goes to the floodfill, and each time anew.
-ASK = """
-import os, socket, sys
-name = "".join("abcdefghijklmnopqrstuvwxyz234567"[b % 32] for b in os.urandom(51)) + "a.b32.i2p"
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10)
-s.settimeout(25)
-def ask(text):
-    s.sendall(text.encode() + b"\\n")
-    return s.recv(4096)
-ask("HELLO VERSION MIN=3.0 MAX=3.1")
-short = " ".join(f"{way}bound.{what}=1" for way in ("in", "out") for what in ("length", "quantity"))
-try:
-    if b"RESULT=OK" in ask(f"SESSION CREATE STYLE=STREAM ID={name[:8]} DESTINATION=TRANSIENT SIGNATURE_TYPE=7 {short}"):
-        ask(f"NAMING LOOKUP NAME={name}")
-except TimeoutError:
-    pass
-"""
-
 
 def console_lists(net, peer, router):
     return [s for s in net.view(peer)["sessions"]
             if s["hash"] == router.hash and s["transport"] == "NTCP2"]
-
-
-def ask(net, peer):
-    """Has an i2pd look for a lease set that nobody has; 2.45.1 may leave a new destination without tunnels."""
-    address, port = peer["sam"].rsplit(":", 1)
-    net.inside("hub", sys.executable, "-c", ASK, address, port, timeout=70)
 
 
 def lookups(floodway):
@@ -49,7 +23,7 @@ def lookups(floodway):
 def ask_until_heard(net, peer, floodway):
     asked = lookups(floodway)
     for _ in range(3):
-        ask(net, peer)
+        net.ask_for_nobody(peer)
         if lookups(floodway) > asked:
             return
     raise AssertionError(f"no lookup of {peer['name']} ({peer['kind']}) arrives")

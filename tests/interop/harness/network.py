@@ -13,6 +13,24 @@ from .floodway import Floodway, Router, StandIn
 
 # what i2pd 2.45.1 logs of a destination that it then leaves without a lease set
 GIVEN_UP = "Can't publish LeaseSet. Destination is not ready"
+# A destination of its own, whose tunnels are as short as this network needs them, looks for one that nobody has: its
+# question goes to the floodfill, and each time anew.
+ASK = """
+import os, socket, sys
+name = "".join("abcdefghijklmnopqrstuvwxyz234567"[b % 32] for b in os.urandom(51)) + "a.b32.i2p"
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10)
+s.settimeout(25)
+def ask(text):
+    s.sendall(text.encode() + b"\\n")
+    return s.recv(4096)
+ask("HELLO VERSION MIN=3.0 MAX=3.1")
+short = " ".join(f"{way}bound.{what}=1" for way in ("in", "out") for what in ("length", "quantity"))
+try:
+    if b"RESULT=OK" in ask(f"SESSION CREATE STYLE=STREAM ID={name[:8]} DESTINATION=TRANSIENT SIGNATURE_TYPE=7 {short}"):
+        ask(f"NAMING LOOKUP NAME={name}")
+except TimeoutError:
+    pass
+"""
 PROGRAM = Path(__file__).resolve().parent.parent / "testnet.py"
 TOP = PROGRAM.parent.parent.parent
 
@@ -171,6 +189,11 @@ class Network:
         if via:
             arguments.append("--via=" + ",".join(via))
         return self.command(*arguments, timeout=3 * timeout, check=False)
+
+    def ask_for_nobody(self, peer):
+        """Has an i2pd look for a lease set that nobody has; 2.45.1 may leave a new destination without tunnels."""
+        address, port = peer["sam"].rsplit(":", 1)
+        self.inside("hub", sys.executable, "-c", ASK, address, port, timeout=70)
 
     def neighbour(self, router, errand, *arguments):
         """Plays one more router, in slot rut1, that tells or asks a router or peer; what it prints."""
