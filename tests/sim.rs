@@ -26,8 +26,14 @@ mod fifty;
 #[path = "sim/midnight.rs"]
 mod midnight;
 
-#[path = "sim/netdb_rates.rs"]
-mod netdb_rates;
+#[path = "sim/source_rates.rs"]
+mod source_rates;
+
+#[path = "sim/labour.rs"]
+mod labour;
+
+#[path = "sim/builds.rs"]
+mod builds;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -282,15 +282,25 @@ drops! {
     BuildReplayed = "build_replayed",
     /// A build record whose time is too far from ours.
     BuildStale = "build_stale",
+    /// A build request from somebody who sends too many.
+    BuildRate = "build_rate",
+    /// A build request out of garlic or a tunnel, of which there are too many.
+    BuildUnvouchedRate = "build_unvouched_rate",
+    /// A build request, the oldest of too many that wait.
+    BuildQueueFull = "build_queue_full",
+    /// A build request that has waited for too long.
+    BuildLate = "build_late",
     /// A build without a previous hop where one is needed.
     BuildNoPreviousHop = "build_no_previous_hop",
     /// A garlic message that does not open.
     GarlicUnauthentic = "garlic_unauthentic",
     /// A garlic message that was seen before, or is too old.
     GarlicStale = "garlic_stale",
+    /// Garlic from somebody who sends too much.
+    GarlicRate = "garlic_rate",
     /// A clove that asks us to forward it.
     GarlicForwarding = "garlic_forwarding",
-    /// More Diffie-Hellmans than a turn takes on.
+    /// Garlic, more of it than a turn takes on.
     DiffieHellmanBudget = "diffie_hellman_budget",
     /// A key whose Diffie-Hellman yields nothing.
     WeakKey = "weak_key",

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use self::rates::NetdbRates;
+use self::rates::MessageRates;
 use super::address::Address;
 use super::contract::{Actor, Close, Context, TransportEffect};
 use super::counters::{Batches, Drop, SessionEnd};
@@ -45,7 +45,7 @@ pub struct SessionTable {
     /// Bytes that wait in all sessions, as of the last that was done with each.
     waiting_bytes: usize,
     admission: Admission,
-    rates: NetdbRates,
+    rates: MessageRates,
     /// Handshakes that peers have begun, the oldest first, with keys of some that are over: never more than may be open.
     handshakes: VecDeque<SlabKey>,
     /// Handshakes that wait for public-key work, and until when.
@@ -79,7 +79,7 @@ impl SessionTable {
         Self {
             sessions: Slab::new(limits.sessions),
             admission: Admission::new(limits.admission, limits.admission_slots, rng),
-            rates: NetdbRates::new(limits, rng),
+            rates: MessageRates::new(limits, rng),
             handshakes: VecDeque::new(),
             by_connection: HashMap::new(),
             by_router: HashMap::new(),

@@ -55,6 +55,8 @@ const TUNNEL_MEMORY: usize = 1024;
 const RECORD_QUARTERS: usize = 6;
 /// What a message takes that waits for a dial or in a run queue, in bytes: tunnel data, as nearly all are.
 const MESSAGE_MEMORY: usize = 1536;
+/// What a build request takes that waits, in bytes: one of eight long records, the largest.
+const BUILD_MEMORY: usize = 5 * 1024;
 /// What a place of a replay filter takes, in bytes: two generations of 8 with half of the places empty.
 const SLOT_MEMORY: usize = 16;
 /// What a counted source takes, in bytes: its bucket and that of its subnet.
@@ -90,6 +92,13 @@ pub struct ShardLimits {
     pub stores: SourceRates,
     /// How many lookups one source may bring here: its own, and those that come out of tunnels which end at it.
     pub lookups: SourceRates,
+    /// How many build requests one source may send here.
+    pub builds: SourceRates,
+    /// How much garlic for this router one source may bring here: its own, and what comes out of tunnels which end at it.
+    pub garlic: SourceRates,
+    /// How many build requests may come out of garlic and of tunnels that end here, from all together: nobody vouches
+    /// for them.
+    pub builds_unvouched: Rate,
     /// Sources of connections that are counted at a time, at [`SOURCE_MEMORY`] bytes each.
     pub admission_slots: usize,
     /// Bytes that wait in one session for the peer to read.
@@ -114,7 +123,11 @@ pub struct ShardLimits {
     pub garlic_replay_slots: usize,
     /// Bytes of the replay filter of tunnel messages, which cost it 12.8 each.
     pub iv_filter_bytes: usize,
-    /// Diffie-Hellman operations that one turn takes on; what exceeds them is dropped.
+    /// Build requests that wait for their Diffie-Hellman; beyond it the oldest is dropped.
+    pub builds_waiting: usize,
+    /// Diffie-Hellmans of build requests in one turn; the others wait for the next.
+    pub builds_per_turn: usize,
+    /// Diffie-Hellmans of garlic that one turn takes on; what exceeds them is dropped.
     pub diffie_hellmans_per_turn: usize,
     /// Messages in the shard's run queue.
     pub mailbox: usize,
@@ -178,6 +191,22 @@ impl ShardLimits {
             address: Rate::new(250, 2_500),
             subnet: Rate::new(each(2_500, 600), each(16_000, 5_000)),
         };
+        // A hundred builds a second are 66,000 tunnels of one neighbour that live through us, six times as many as i2pd
+        // takes from all (10,000), and 400 times the rate that Java lets a neighbour have (7 to 27 in 110 s): a large router
+        // that creates through us alone, or passes on what ten thousands create, stays below it, and a restart of all its
+        // tunnels at once within the burst.
+        let builds = SourceRates {
+            address: Rate::new(100, 1_000),
+            subnet: Rate::new(each(1_000, 250), each(8_000, 2_000)),
+        };
+        // Lookups, stores and builds for gateways come in garlic: as much as of all three together.
+        let garlic = SourceRates {
+            address: Rate::new(500, 5_000),
+            subnet: Rate::new(each(5_000, 1_250), each(32_000, 10_000)),
+        };
+        // Of the tunnels that may live here, begun anew every ten minutes, a third has its gateway here, and even where
+        // nine builds of ten fail at others these are 1,700 requests a second.
+        let builds_unvouched = Rate::new(each(2_000, 250), each(16_000, 2_000));
         let shards = usize::from(shards.max(1));
         let share = |all: usize, least: usize| (all * part / of / shards).max(least);
         Self {
@@ -187,6 +216,9 @@ impl ShardLimits {
             admission,
             stores,
             lookups,
+            builds,
+            garlic,
+            builds_unvouched,
             admission_slots: share(1 << 17, 1 << 10),
             session_queue_bytes: 512 * 1024,
             queued_bytes: share(256 << 20, 1 << 20),
@@ -199,6 +231,11 @@ impl ShardLimits {
             build_replay_slots: share(1 << 20, 1 << 10),
             garlic_replay_slots: share(1 << 19, 1 << 10),
             iv_filter_bytes: share(64 << 20, 1 << 20),
+            // A quarter of a second's work, so that the deadline of a second is met by all that are not pushed out.
+            builds_waiting: share(8_192, 256),
+            // Less than a millisecond of work. A core that is full of tunnel data has turns of ten: builds then take a
+            // fifteenth of it; where nothing else is to do, turns are short and the rate is what a core can do.
+            builds_per_turn: 32,
             diffie_hellmans_per_turn: 4_096,
             mailbox: share(1 << 17, 1 << 12),
         }
@@ -218,8 +255,9 @@ impl ShardLimits {
             + slots * SLOT_MEMORY
             + self.iv_filter_bytes
             + self.admission_slots * SOURCE_MEMORY
-            // Of stores and of lookups, for each router that can be connected.
-            + 2 * self.sessions * SOURCE_MEMORY
+            // Of stores, lookups, builds and garlic, for each router that can be connected.
+            + 4 * self.sessions * SOURCE_MEMORY
+            + self.builds_waiting * BUILD_MEMORY
             + self.mailbox * MESSAGE_MEMORY
     }
 

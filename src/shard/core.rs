@@ -185,7 +185,7 @@ impl Shard {
             dialer: Dialer::new(node.limits.dials),
             netdb: Netdb::new(&node, id, now.instant, &mut rng),
             garlic: GarlicOpener::new(hop(), limits.garlic_replay_slots, &mut rng),
-            build: BuildOpener::new(hop(), limits.build_replay_slots, &mut rng),
+            build: BuildOpener::new(hop(), &limits, now.instant, &mut rng),
             transit: TransitTunnels::new(limits.iv_filter_bytes, now.instant, &mut rng),
             local_router: (id == LOCAL_ROUTER_SHARD).then(|| LocalRouter::new(&node, now.instant)),
         };
@@ -271,11 +271,13 @@ impl Shard {
     pub fn turn(&mut self, now: Now) {
         let (actors, cx) = self.split(now);
         actors.sessions.begin_turn(&cx);
+        actors.build.begin_turn(&cx);
         self.run_timeouts(now);
         for _ in 0..ROUNDS_MAX {
             self.run_actors(now);
             self.run_work(now);
-            if self.mailbox.is_empty() && !self.actors.sessions.can_work() {
+            let Actors { sessions, build, .. } = &self.actors;
+            if self.mailbox.is_empty() && !sessions.can_work() && !build.can_work() {
                 break;
             }
         }
@@ -295,10 +297,10 @@ impl Shard {
     /// When the next turn is due, whatever happens. In the past when one is due at once.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.mailbox.is_empty() || self.actors.sessions.has_work() {
+        let actors = &self.actors;
+        if !self.mailbox.is_empty() || actors.sessions.has_work() || actors.build.waiting() > 0 {
             return Some(Instant(0));
         }
-        let actors = &self.actors;
         let local_router = actors.local_router.as_ref().and_then(Actor::deadline);
         [
             actors.sessions.deadline(),
@@ -320,6 +322,7 @@ impl Shard {
             tunnels: self.actors.transit.counts(),
             records: self.actors.netdb.counts(),
             dials: self.actors.dialer.len(),
+            builds_waiting: self.actors.build.waiting(),
             frames: self.frames.counts(),
             early_rotations: report::EarlyRotations {
                 tunnel: self.actors.transit.early_rotations(),
@@ -406,6 +409,7 @@ impl Shard {
     fn run_work(&mut self, now: Now) {
         let (actors, mut cx) = self.split(now);
         let keys = actors.sessions.take_work(&mut cx);
+        actors.build.take_work(&mut cx);
         let diffie_hellmans = std::mem::take(&mut self.effects.diffie_hellmans);
         let verifications = std::mem::take(&mut self.effects.verifications);
         let (mut results, mut done) = (Vec::new(), Vec::new());

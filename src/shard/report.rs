@@ -85,6 +85,8 @@ pub struct Live {
     pub records: Counts,
     /// Routers being found or dialled.
     pub dials: usize,
+    /// Build requests that wait for their Diffie-Hellman.
+    pub builds_waiting: usize,
     /// Buffers of messages.
     pub frames: FrameCounts,
     /// How often each replay filter was too small for its period.
@@ -227,6 +229,8 @@ fn transit(samples: &mut Samples, counters: &Counters, live: &Live) {
     let labels = |result| [("result", result)];
     samples.counter("builds_total", help, &labels("accepted"), counters.builds_accepted);
     samples.counter("builds_total", help, &labels("refused"), counters.builds_refused);
+    let help = "Build requests that wait for their Diffie-Hellman.";
+    samples.gauge("builds_waiting", help, &[], live.builds_waiting);
     let help = "Build requests whose previous hop is also the next.";
     samples.counter("builds_there_and_back_total", help, &[], counters.builds_there_and_back);
 }

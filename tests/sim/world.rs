@@ -16,6 +16,7 @@ use floodway::wire::router_address::Ntcp2Endpoint;
 use floodway::wire::router_info::RouterInfo;
 use loadtest::played::{PlayedConnection, PlayedEvent, PlayedRouter, Role};
 
+use super::labour::Labour;
 use super::weather::{Fate, Weather};
 
 /// 2026-01-15 12:00 UTC: the epoch of every simulated world.
@@ -109,6 +110,8 @@ pub struct World {
     apart: Vec<usize>,
     /// When each shard is next woken: one wake per shard, the earliest.
     wakes: HashMap<(usize, usize), u64>,
+    /// Shards whose work takes time.
+    labour: Option<Labour>,
 }
 
 impl World {
@@ -131,7 +134,16 @@ impl World {
             weather: Weather::default(),
             apart: Vec::new(),
             wakes: HashMap::new(),
+            labour: None,
         }
+    }
+
+    /// From now on the work of a node's shards takes time.
+    pub fn put_to_labour(&mut self, mut labour: Labour, node: usize) {
+        for (shard, machine) in self.nodes[node].shards.iter().enumerate() {
+            labour.charge((node, shard), machine, self.now);
+        }
+        self.labour = Some(labour);
     }
 
     pub fn now(&self) -> Now {
@@ -377,6 +389,11 @@ impl World {
                 if self.wakes.get(&(node, shard)) == Some(&self.now) {
                     self.wakes.remove(&(node, shard));
                     self.note(b"wake", u64::try_from(node << 16 | shard).unwrap(), &[]);
+                    // It may have got busy since this was planned.
+                    let until = self.labour.as_ref().map_or(0, |l| l.until((node, shard)));
+                    if until > self.now {
+                        return self.wake_at(until, node, shard);
+                    }
                     self.turn(node, shard);
                 }
             }
@@ -384,23 +401,48 @@ impl World {
     }
 
     fn input(&mut self, node: usize, shard: usize, input: Input) {
-        let now = self.now();
-        self.nodes[node].shards[shard].handle(input, now);
+        match self.labour.as_mut().filter(|labour| labour.is_of(node)) {
+            Some(labour) => {
+                let until = labour.put(shard, input);
+                if until > self.now {
+                    return self.wake_at(until, node, shard);
+                }
+            }
+            None => {
+                let now = self.now();
+                self.nodes[node].shards[shard].handle(input, now);
+            }
+        }
         self.turn(node, shard);
     }
 
     fn turn(&mut self, node: usize, shard: usize) {
         let now = self.now();
+        let place = (node, shard);
+        for input in self.labour.as_mut().map_or(Vec::new(), |labour| labour.take(place)) {
+            self.nodes[node].shards[shard].handle(input, now);
+        }
         self.nodes[node].shards[shard].turn(now);
+        let (mut ready, mut more) = (self.now + 1, false);
+        if let Some(labour) = &mut self.labour {
+            let (until, waits) = labour.charge(place, &self.nodes[node].shards[shard], self.now);
+            (ready, more) = (ready.max(until), waits);
+        }
         while let Some(output) = self.nodes[node].shards[shard].poll_output() {
             self.output(node, shard, output);
         }
+        if more {
+            self.wake_at(ready, node, shard);
+        }
         if let Some(deadline) = self.nodes[node].shards[shard].deadline() {
-            let at = deadline.0.max(self.now + 1);
-            if self.wakes.get(&(node, shard)).is_none_or(|planned| at < *planned) {
-                self.wakes.insert((node, shard), at);
-                self.schedule(at, Event::Wake { node, shard });
-            }
+            self.wake_at(deadline.0.max(ready), node, shard);
+        }
+    }
+
+    fn wake_at(&mut self, at: u64, node: usize, shard: usize) {
+        if self.wakes.get(&(node, shard)).is_none_or(|planned| at < *planned) {
+            self.wakes.insert((node, shard), at);
+            self.schedule(at, Event::Wake { node, shard });
         }
     }
 

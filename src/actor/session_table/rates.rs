@@ -1,4 +1,4 @@
-//! How much of the netdb one router, and one subnet, may use.
+//! How much work of ours one router, and one subnet, may cause: records of the netdb, and Diffie-Hellmans.
 //!
 //! Counted where a message arrives, before anything of it is parsed and before its record's shard hears of it.
 
@@ -11,18 +11,44 @@ use crate::base::slab::SlabKey;
 use crate::proto::ntcp2::Admission;
 use crate::wire::i2np::MessageType;
 
-/// What sources have stored and looked up.
-pub(super) struct NetdbRates {
+/// What sources have brought.
+pub(super) struct MessageRates {
     stores: Admission,
     lookups: Admission,
+    builds: Admission,
+    garlic: Admission,
 }
 
-impl NetdbRates {
+impl MessageRates {
     /// Unused rates, with a place for each session that there may be.
     pub(super) fn new(limits: &ShardLimits, rng: &mut ShardRng) -> Self {
+        let mut unused = |rates| Admission::new(rates, limits.sessions, rng);
         Self {
-            stores: Admission::new(limits.stores, limits.sessions, rng),
-            lookups: Admission::new(limits.lookups, limits.sessions, rng),
+            stores: unused(limits.stores),
+            lookups: unused(limits.lookups),
+            builds: unused(limits.builds),
+            garlic: unused(limits.garlic),
+        }
+    }
+
+    /// The rate that a message of this type counts in, and the reason for which it is dropped beyond it.
+    fn of(&mut self, kind: MessageType) -> Option<(&mut Admission, Drop)> {
+        match kind {
+            MessageType::DatabaseStore => Some((&mut self.stores, Drop::StoreRate)),
+            MessageType::DatabaseLookup => Some((&mut self.lookups, Drop::LookupRate)),
+            MessageType::ShortTunnelBuild
+            | MessageType::VariableTunnelBuild
+            | MessageType::TunnelBuild => Some((&mut self.builds, Drop::BuildRate)),
+            MessageType::Garlic => Some((&mut self.garlic, Drop::GarlicRate)),
+            MessageType::DatabaseSearchReply
+            | MessageType::DeliveryStatus
+            | MessageType::TunnelData
+            | MessageType::TunnelGateway
+            | MessageType::Data
+            | MessageType::TunnelBuildReply
+            | MessageType::VariableTunnelBuildReply
+            | MessageType::OutboundTunnelBuildReply
+            | MessageType::Unknown(_) => None,
         }
     }
 }
@@ -35,13 +61,7 @@ impl SessionTable {
         kind: MessageType,
         cx: &mut Context<'_>,
     ) -> bool {
-        let (admission, reason) = if kind == MessageType::DatabaseStore {
-            (&mut self.rates.stores, Drop::StoreRate)
-        } else if kind == MessageType::DatabaseLookup {
-            (&mut self.rates.lookups, Drop::LookupRate)
-        } else {
-            return true;
-        };
+        let Some((admission, reason)) = self.rates.of(kind) else { return true };
         let remote = self.sessions.find(key).and_then(|session| session.remote());
         let Some(remote) = remote.filter(|remote| cx.node.is_counted(remote.ip())) else {
             return true;

@@ -1,4 +1,4 @@
-//! Who stores or asks more than a router does is cut off, and nobody else.
+//! Who stores, asks or builds more than a router does is cut off, and nobody else.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::world::World;
 use super::{config, role};
 
 #[test]
-fn a_source_that_floods_the_netdb_is_cut_off_alone() {
+fn a_source_that_floods_is_cut_off_alone() {
     let mut world = World::new(51);
     let node_config = config(&mut world, 1, 2, true);
     let limits: ShardLimits = node_config.limits;
@@ -37,6 +37,8 @@ fn a_source_that_floods_the_netdb_is_cut_off_alone() {
     for (kind, rate, reason) in [
         (MessageType::DatabaseStore, limits.stores.address, "store_rate"),
         (MessageType::DatabaseLookup, limits.lookups.address, "lookup_rate"),
+        (MessageType::ShortTunnelBuild, limits.builds.address, "build_rate"),
+        (MessageType::Garlic, limits.garlic.address, "garlic_rate"),
     ] {
         let malformed = drops(&world, "malformed");
         send(&mut world, flooder, kind, rate.burst() + 500);
