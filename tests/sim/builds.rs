@@ -1,15 +1,18 @@
-//! Build requests: as many as a large router makes, and more than a shard gets done.
+//! Build requests: as many as a large router makes, more than a shard gets done, and a flood of them beside data.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use floodway::actor::node::NodeConfig;
+use floodway::base::frame::Frame;
 use floodway::base::id::RouterHash;
 use floodway::base::limits::SourceRates;
 use floodway::base::rate::Rate;
 use floodway::proto::tunnel::build_creator::CreatorHop;
-use floodway::wire::i2np::I2npMessage;
-use loadtest::tunnels::{AskedTunnel, Role, ask};
+use floodway::wire::i2np::tunnel_build::BuildMessage;
+use floodway::wire::i2np::{I2npMessage, MessageType};
+use loadtest::checker::Stamp;
+use loadtest::tunnels::{AskedTunnel, Role, Tunnel, ask};
 
 use super::labour::{Labour, Prices};
 use super::world::World;
@@ -79,6 +82,17 @@ impl Siege {
         asked.iter().filter(is_answered).count()
     }
 
+    /// A tunnel in which the Floodway is a participant.
+    fn build(&mut self, between: (usize, usize)) -> Tunnel {
+        let (request, asked) = self.request(Role::Participant, between);
+        self.send(between.0, &request);
+        self.world.run_for(Duration::from_secs(1));
+        let received = &self.world.played[self.peers[between.1]].received;
+        let reply = received.iter().map(|(_, _, message)| message).find(|m| asked.is_reply(m));
+        let reply = reply.unwrap().clone();
+        asked.settle(&reply).map_err(|failure| failure.to_string()).unwrap()
+    }
+
     fn drops(&self, reason: &str) -> u64 {
         self.world.metric(self.node, "drops_total", reason)
     }
@@ -142,4 +156,99 @@ fn a_turn_does_its_share_of_builds_and_what_waits_too_long_is_dropped_the_oldest
     assert_eq!(answered, expected);
     assert_eq!((siege.drops("build_queue_full"), siege.drops("build_late")), (11, 4));
     assert_eq!(siege.world.metric(siege.node, "builds_waiting", ""), 0);
+}
+
+/// A machine a hundred times slower than one core of an ordinary server: 2,400 messages a second are 72 % of it, and 500
+/// build requests more than all of it.
+const PRICES: Prices = Prices { diffie_hellman: 2_300, received: 150, carried: 150 };
+const DATA_PER_SECOND: u64 = 2_400;
+const FLOOD_PER_SECOND: u64 = 500;
+const FLOODERS: u8 = 50;
+/// Routers that the tunnels lead to: one alone could not take what comes in one turn of a shard that is behind.
+const RECEIVERS: u8 = 8;
+const SECONDS: u64 = 5;
+
+enum Flood {
+    None,
+    /// Against quotas that are a hundredth of the usual, as the machine is.
+    Bounded,
+    /// Against none.
+    Unbounded,
+}
+
+/// A build message with a record for `hop` that does not open: what costs its sender least.
+fn cheap_request(hop: &CreatorHop, router: &mut loadtest::played::PlayedRouter) -> Frame {
+    let mut records: [[u8; 218]; 4] = std::array::from_fn(|_| router.rng.bytes());
+    records[1][..16].copy_from_slice(&hop.hash.0[..16]);
+    BuildMessage::write(&records).unwrap()
+}
+
+/// How many of the data messages of [`SECONDS`] came through within that time, of how many.
+fn carried_beside(flood: &Flood) -> (u64, u64) {
+    let mut siege = Siege::new(64, 1 + RECEIVERS + FLOODERS, |node| {
+        let limits = &mut node.limits;
+        match flood {
+            Flood::None | Flood::Bounded => {
+                let address = Rate::new(1, 10);
+                limits.builds = SourceRates { address, ..limits.builds };
+            }
+            Flood::Unbounded => {
+                let none = Rate::new(1_000_000, 1_000_000);
+                limits.builds = SourceRates { address: none, subnet: none };
+                limits.builds_per_turn = 100_000;
+                limits.builds_waiting = 100_000;
+            }
+        }
+    });
+    let receivers = 1..=usize::from(RECEIVERS);
+    let tunnels: Vec<_> = receivers.clone().map(|to| siege.build((0, to))).collect();
+    siege.world.put_to_labour(Labour::of(siege.node, PRICES), siege.node);
+    let start = siege.world.now().instant;
+    let (mut number, mut requests) = (0, 0);
+    for tick in 1..=SECONDS * 100 {
+        while number < DATA_PER_SECOND * tick / 100 {
+            let tunnel = &tunnels[usize::try_from(number).unwrap() % tunnels.len()];
+            let (now, mut out) = (siege.world.now(), Vec::new());
+            let router = &mut siege.world.played[siege.peers[0]].router;
+            tunnel.pack(1, Stamp { stream: 0, number, sent_micros: 0 }, 0, router, now, &mut out);
+            siege.send(0, &out[0]);
+            number += 1;
+        }
+        while !matches!(flood, Flood::None) && requests < FLOOD_PER_SECOND * tick / 100 {
+            let flooder = usize::try_from(requests).unwrap() % usize::from(FLOODERS);
+            let sender = 1 + usize::from(RECEIVERS) + flooder;
+            let now = siege.world.now();
+            let router = &mut siege.world.played[siege.peers[sender]].router;
+            let body = cheap_request(&siege.hop, router);
+            let request = router.message(MessageType::ShortTunnelBuild, body, now);
+            siege.send(sender, &request);
+            requests += 1;
+        }
+        siege.world.run_for(Duration::from_millis(10));
+    }
+    let end = start + Duration::from_secs(SECONDS);
+    siege.world.run_for(Duration::from_secs(20));
+    let received = receivers.flat_map(|to| &siege.world.played[siege.peers[to]].received);
+    let data = received.filter(|(_, _, message)| message.kind == MessageType::TunnelData);
+    // All of them come in the end: nothing of the data is lost.
+    assert_eq!(u64::try_from(data.clone().count()).unwrap(), number);
+    // Each request is counted once, by what became of it.
+    let reasons = ["build_rate", "build_queue_full", "build_late", "build_unauthentic"];
+    let counted: Vec<_> = reasons.iter().map(|reason| siege.drops(reason)).collect();
+    println!("{reasons:?} {counted:?}");
+    assert_eq!(counted.iter().sum::<u64>(), requests);
+    let in_time = data.filter(|(at, _, _)| at.instant <= end).count();
+    (u64::try_from(in_time).unwrap(), number)
+}
+
+#[test]
+fn a_flood_of_builds_leaves_data_nine_tenths_of_its_throughput() {
+    let (alone, sent) = carried_beside(&Flood::None);
+    assert!(alone * 100 >= sent * 97, "{alone} of {sent}");
+    let (beside, _) = carried_beside(&Flood::Bounded);
+    assert!(beside * 10 >= alone * 9, "{beside} of {alone}");
+    // The same without quotas and shares, which shows that the flood is one.
+    let (unprotected, _) = carried_beside(&Flood::Unbounded);
+    println!("{alone} alone, {beside} beside a flood, {unprotected} where nothing holds it back");
+    assert!(unprotected * 10 < alone * 9, "{unprotected} of {alone}");
 }
