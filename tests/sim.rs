@@ -69,6 +69,7 @@ fn config(world: &mut World, n: u8, shards: u16, floodfill: bool) -> Arc<NodeCon
         published: address(n),
         floodfill,
         allow_private: true,
+        bandwidth: 12_500_000,
         bandwidth_class: 'X',
         shards,
         placement: PlacementSecret(rng.bytes()),
@@ -398,4 +399,26 @@ fn two_that_dial_each_other_at_once_end_up_with_a_session() {
         with_one += u32::from(sessions == [1, 1]);
     }
     assert!(with_one >= 16, "{with_one} of 20 have one session");
+}
+
+#[test]
+fn another_bandwidth_resizes_the_replay_filter_and_the_tunnels_live_on() {
+    let mut trio = trio(34, 1);
+    let first = trio.first;
+    trio.connect(first);
+    let path = [trio.info(trio.first), trio.info(trio.second)];
+    let mut tunnel = tunnels::build_outbound(&mut trio.world, trio.player, &path);
+    let bytes = |trio: &Trio| trio.world.metric(first, "iv_filter_bytes", "");
+    // As much as the limits of these tests allow.
+    assert_eq!(bytes(&trio), 1 << 18);
+    tunnel.send_numbered(&mut trio.world, 1, 500);
+    trio.world.run_for(Duration::from_secs(1));
+    let node = NodeConfig::clone(&trio.world.nodes[first].config);
+    trio.world.settle(first, NodeConfig { bandwidth: 6 * 1024, ..node });
+    tunnel.send_numbered(&mut trio.world, 2, 500);
+    trio.world.run_for(Duration::from_secs(1));
+    let small = bytes(&trio) - (1 << 18);
+    assert!((64 << 10..128 << 10).contains(&small), "{small}");
+    assert_eq!(tunnel.received_numbers(&trio.world), [1, 2]);
+    assert_eq!(trio.world.metric(first, "replay_windows_cut_total", "tunnel"), 0);
 }

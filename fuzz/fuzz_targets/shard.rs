@@ -71,6 +71,7 @@ fn fixed() -> &'static Fixed {
             published: ([51, 100, 0, 2], 15_000).into(),
             floodfill: true,
             allow_private: true,
+            bandwidth: 12_500_000,
             bandwidth_class: 'X',
             shards: SHARDS,
             placement: PlacementSecret(rng.bytes()),

@@ -10,13 +10,14 @@ use crate::base::time::UnixTime;
 use crate::crypto::layer::Kernel;
 use crate::proto::local::RouterKeys;
 use crate::proto::tunnel::admission::Duty;
+use crate::proto::tunnel::iv_filter::IvFilter;
 
 /// Secret of the keyed placement: nobody outside can tell which shard owns what.
 #[derive(Clone, Copy)]
 pub struct PlacementSecret(pub [u8; 16]);
 
-/// One router's settings, shared by its shards. While they run, only `floodfill`, `allow_private`, `bandwidth_class`,
-/// `duty` and the bound on transit tunnels may change.
+/// One router's settings, shared by its shards. While they run, only `floodfill`, `allow_private`, `bandwidth`,
+/// `bandwidth_class`, `duty` and the bound on transit tunnels may change.
 #[derive(Clone)]
 pub struct NodeConfig {
     /// Keys and identity.
@@ -29,6 +30,8 @@ pub struct NodeConfig {
     pub floodfill: bool,
     /// Whether reserved address ranges may be dialled.
     pub allow_private: bool,
+    /// Bytes a second that the router may carry in each direction.
+    pub bandwidth: u64,
     /// Letter of the bandwidth class that we publish.
     pub bandwidth_class: char,
     /// How many shards there are.
@@ -58,6 +61,12 @@ impl NodeConfig {
     #[must_use]
     pub fn hash(&self) -> RouterHash {
         self.keys.ntcp2.router
+    }
+
+    /// Bytes of each shard's replay filter of tunnel messages: what the bandwidth asks, within the limits.
+    #[must_use]
+    pub fn iv_filter_bytes(&self) -> usize {
+        IvFilter::bytes_for(self.bandwidth, self.shards).min(self.limits.iv_filter_bytes)
     }
 
     /// Whether our RouterInfo says the same under these settings and `others`.

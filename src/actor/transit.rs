@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::contract::{Actor, Context};
 use super::counters::{Batches, Drop};
 use super::message::{OpenedBuild, Origin, TransitMessage, Unknown};
+use super::node::NodeConfig;
 use crate::base::frame::Frame;
 use crate::base::id::TunnelId;
 use crate::base::limits::{MESSAGE_AHEAD_MAX, MESSAGE_LATE_MAX, TRANSIT_LIFE};
@@ -84,6 +85,17 @@ impl TransitTunnels {
             incomplete_bytes: 0,
             next_sweep: None,
         }
+    }
+
+    /// The bandwidth may have changed, and with it the size of the replay filter.
+    pub fn take_settings(&mut self, node: &NodeConfig) {
+        self.seen.resize(node.iv_filter_bytes());
+    }
+
+    /// Bytes that the replay filter takes when it is full.
+    #[must_use]
+    pub fn filter_bytes(&self) -> usize {
+        self.seen.bytes()
     }
 
     /// How often the replay filter was too small for its period.

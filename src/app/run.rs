@@ -133,6 +133,7 @@ pub fn node(
         published,
         floodfill: is_floodfill(config.floodfill),
         allow_private: config.allow_private,
+        bandwidth: config.bandwidth.bytes_per_second(),
         bandwidth_class: config.bandwidth.class(),
         shards,
         placement: PlacementSecret(placement),
@@ -156,6 +157,7 @@ pub fn node_under(node: &NodeConfig, config: &Config) -> NodeConfig {
     NodeConfig {
         floodfill: is_floodfill(config.floodfill),
         allow_private: config.allow_private,
+        bandwidth: config.bandwidth.bytes_per_second(),
         bandwidth_class: config.bandwidth.class(),
         ..node.clone()
     }

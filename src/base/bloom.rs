@@ -33,12 +33,16 @@ const BLOCK_KEYS: u64 = 5;
 /// Bits that the epoch leaves to the field in the last word.
 const EPOCH_SHIFT: u32 = 56;
 
-const _: () = assert!(size_of::<Block>() == BLOCK_BYTES && align_of::<Block>() == BLOCK_BYTES);
+/// Words of a block.
+const BLOCK_WORDS: usize = 2 * FIELD_WORDS;
+
+const _: () =
+    assert!(size_of::<Block>() == BLOCK_BYTES && size_of::<u64>() * BLOCK_WORDS == BLOCK_BYTES);
 const _: () = assert!(FIELD_BITS == FIELD_WORDS as u64 * 64 - 8);
 
 /// Remembers keys for one to two periods, in a fixed number of bytes.
 pub struct DecayingBloom {
-    blocks: Vec<Block>,
+    blocks: Blocks,
     /// Rotations since the start; a block knows the low 16 bits of the one it has seen.
     epoch: u64,
     /// Keys of the newer and of the older generation.
@@ -48,11 +52,33 @@ pub struct DecayingBloom {
     early_rotations: u64,
 }
 
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Block {
-    /// Fields of even and odd epochs. The top bytes of the two last words are the epoch.
-    fields: [[u64; FIELD_WORDS]; 2],
+/// Fields of even and odd epochs. The top bytes of the two last words are the epoch.
+type Block = [[u64; FIELD_WORDS]; 2];
+
+/// Blocks in one piece of memory, each a cache line. They begin as zero pages, which the system hands out as they are
+/// touched: of numbers, and not of a type of ours, the memory of a vector comes from the system as zeros and is not written.
+struct Blocks {
+    words: Vec<u64>,
+    /// Words in front of the first cache line.
+    skipped: usize,
+    count: usize,
+}
+
+impl Blocks {
+    fn new(count: usize) -> Self {
+        let words = vec![0; (count + 1) * BLOCK_WORDS - 1];
+        let skipped = words.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_WORDS - 1);
+        Self { words, skipped, count }
+    }
+
+    /// The block of a key: by the hash as it is, scaled to the number of blocks, which need not be a power of two.
+    fn of(&mut self, hash: u64) -> Option<&mut Block> {
+        let count = u64::try_from(self.count).ok()?;
+        let index = usize::try_from((u128::from(hash) * u128::from(count)) >> 64).ok()?;
+        let words = self.words.get_mut(self.skipped + index * BLOCK_WORDS..)?;
+        let (fields, _) = words.as_chunks_mut();
+        fields.first_chunk_mut()
+    }
 }
 
 impl DecayingBloom {
@@ -64,16 +90,21 @@ impl DecayingBloom {
     /// what does not come faster than [`DecayingBloom::capacity`] keys in a period.
     #[must_use]
     pub fn new(bytes: usize, period: Duration, now: Instant) -> Self {
-        let count = (bytes / BLOCK_BYTES).clamp(1, u32::MAX as usize);
+        let count = Self::rounded(bytes) / BLOCK_BYTES;
         Self {
-            // Zero pages, which the system hands out as they are touched.
-            blocks: vec![Block { fields: [[0; FIELD_WORDS]; 2] }; count],
+            blocks: Blocks::new(count),
             epoch: 0,
             keys: [0; 2],
             started: now,
             period,
             early_rotations: 0,
         }
+    }
+
+    /// Bytes of a filter that was asked to have `bytes`.
+    #[must_use]
+    pub fn rounded(bytes: usize) -> usize {
+        (bytes / BLOCK_BYTES).clamp(1, u32::MAX as usize) * BLOCK_BYTES
     }
 
     /// Bytes that a filter needs for `keys` keys in a period.
@@ -85,7 +116,7 @@ impl DecayingBloom {
     /// Keys that one generation takes before it is rotated out early.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        u64::try_from(self.blocks.len()).unwrap_or(u64::MAX).saturating_mul(BLOCK_KEYS)
+        u64::try_from(self.blocks.count).unwrap_or(u64::MAX).saturating_mul(BLOCK_KEYS)
     }
 
     /// Enters `hash`, which the caller has made with a secret key, and says whether it was there before: always true
@@ -93,10 +124,10 @@ impl DecayingBloom {
     pub fn insert(&mut self, hash: u64, now: Instant) -> Novelty {
         self.advance(now);
         let epoch = self.epoch;
-        let Some(block) = block_of(&mut self.blocks, hash) else { return Novelty::New };
-        block.catch_up(epoch);
+        let Some(block) = self.blocks.of(hash) else { return Novelty::New };
+        catch_up(block, epoch);
         let key = key_bits(hash);
-        let [even, odd] = &mut block.fields;
+        let [even, odd] = block;
         let (newer, older) = if epoch.is_multiple_of(2) { (even, odd) } else { (odd, even) };
         if holds(newer, &key) {
             return Novelty::Repeated;
@@ -108,6 +139,21 @@ impl DecayingBloom {
         if known { Novelty::Repeated } else { Novelty::New }
     }
 
+    /// Whether `hash` is remembered, as of the last time that something was entered. It is not entered.
+    #[must_use]
+    pub fn contains(&mut self, hash: u64) -> bool {
+        let Some(block) = self.blocks.of(hash) else { return false };
+        catch_up(block, self.epoch);
+        let key = key_bits(hash);
+        block.iter().any(|field| holds(field, &key))
+    }
+
+    /// Bytes that it takes when all of it has been touched.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.blocks.count * BLOCK_BYTES
+    }
+
     /// The share of new keys that is taken for repeated ones at the present fill.
     ///
     /// With λ keys per block on average, a block holds n of them by Poisson's law; each of the key's eight bits is
@@ -115,7 +161,7 @@ impl DecayingBloom {
     #[must_use]
     pub fn false_positive_rate(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a rate is an estimate")]
-        let per_block = self.keys.map(|keys| keys as f64 / self.blocks.len() as f64);
+        let per_block = self.keys.map(|keys| keys as f64 / self.blocks.count as f64);
         per_block.into_iter().map(false_positive_rate).sum()
     }
 
@@ -158,25 +204,23 @@ impl DecayingBloom {
     }
 }
 
-impl Block {
-    /// Clears what this block has slept through: the field that is to become the newer one, or both.
-    ///
-    /// A block that nothing touched for exactly 65,536 rotations would be taken for a fresh one, and answer from keys of
-    /// long ago; a full generation touches all blocks but one in 150, so no block sleeps through two of those.
-    fn catch_up(&mut self, epoch: u64) {
-        let [low, high, ..] = epoch.to_le_bytes();
-        let now = u16::from_le_bytes([low, high]);
-        let [even, odd] = &mut self.fields;
-        let seen = u16::from_le_bytes([top_byte(even), top_byte(odd)]);
-        match now.wrapping_sub(seen) {
-            0 => return,
-            1 if now.is_multiple_of(2) => *even = [0; FIELD_WORDS],
-            1 => *odd = [0; FIELD_WORDS],
-            _ => (*even, *odd) = ([0; FIELD_WORDS], [0; FIELD_WORDS]),
-        }
-        set_top_byte(even, low);
-        set_top_byte(odd, high);
+/// Clears what this block has slept through: the field that is to become the newer one, or both.
+///
+/// A block that nothing touched for exactly 65,536 rotations would be taken for a fresh one, and answer from keys of
+/// long ago; a full generation touches all blocks but one in 150, so no block sleeps through two of those.
+fn catch_up(block: &mut Block, epoch: u64) {
+    let [low, high, ..] = epoch.to_le_bytes();
+    let now = u16::from_le_bytes([low, high]);
+    let [even, odd] = block;
+    let seen = u16::from_le_bytes([top_byte(even), top_byte(odd)]);
+    match now.wrapping_sub(seen) {
+        0 => return,
+        1 if now.is_multiple_of(2) => *even = [0; FIELD_WORDS],
+        1 => *odd = [0; FIELD_WORDS],
+        _ => (*even, *odd) = ([0; FIELD_WORDS], [0; FIELD_WORDS]),
     }
+    set_top_byte(even, low);
+    set_top_byte(odd, high);
 }
 
 fn top_byte(field: &[u64; FIELD_WORDS]) -> u8 {
@@ -188,13 +232,6 @@ fn top_byte(field: &[u64; FIELD_WORDS]) -> u8 {
 fn set_top_byte(field: &mut [u64; FIELD_WORDS], byte: u8) {
     let [.., last] = field;
     *last = (*last & ((1 << EPOCH_SHIFT) - 1)) | (u64::from(byte) << EPOCH_SHIFT);
-}
-
-/// The block of a key: by the hash as it is, scaled to the number of blocks, which need not be a power of two.
-fn block_of(blocks: &mut [Block], hash: u64) -> Option<&mut Block> {
-    let count = u64::try_from(blocks.len()).ok()?;
-    let index = (u128::from(hash) * u128::from(count)) >> 64;
-    blocks.get_mut(usize::try_from(index).ok()?)
 }
 
 /// The bits of a key, by a mix of its hash: the block must tell nothing about them.
@@ -298,13 +335,43 @@ mod tests {
         let asked = 1_000_000;
         let found = (0..asked).filter(|_| {
             let hash = rng.u64();
-            let key = key_bits(hash);
-            let block = block_of(&mut filter.blocks, hash).unwrap();
-            block.fields.iter().any(|field| holds(field, &key))
+            filter.contains(hash)
         });
         let found = found.count();
         // About 7 are expected; 20 and more of a Poisson variable with this mean come once in ten thousand seeds.
         assert!((1..20).contains(&found), "{found} of {asked}, computed {computed}");
+    }
+
+    #[test]
+    fn memory_is_taken_as_it_fills_and_each_block_is_one_cache_line() {
+        let resident = || {
+            let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+            pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+        };
+        let (before, bytes) = (resident(), 1 << 30);
+        let mut filter = DecayingBloom::new(bytes, PERIOD, at(0));
+        assert_eq!(filter.bytes(), bytes);
+        assert_eq!(filter.insert(u64::MAX, at(0)), Novelty::New);
+        assert_eq!(filter.insert(0, at(0)), Novelty::New);
+        // Other tests of this process take some meanwhile.
+        let taken = resident().saturating_sub(before);
+        assert!(taken < bytes / 2, "{taken} bytes");
+        for hash in [0, u64::MAX / 3, u64::MAX] {
+            let block = filter.blocks.of(hash).unwrap().as_ptr();
+            assert_eq!(block.align_offset(BLOCK_BYTES), 0);
+        }
+    }
+
+    #[test]
+    fn to_ask_enters_nothing() {
+        let mut filter = filter(1000);
+        assert!(!filter.contains(7));
+        assert_eq!(filter.insert(7, at(0)), Novelty::New);
+        assert!(filter.contains(7));
+        assert_eq!(filter.insert(8, at(601)), Novelty::New);
+        assert!(filter.contains(7), "in the older generation");
+        assert_eq!(filter.insert(9, at(1201)), Novelty::New);
+        assert!(!filter.contains(7) && filter.contains(8));
     }
 
     #[test]

@@ -121,7 +121,8 @@ pub struct ShardLimits {
     pub build_replay_slots: usize,
     /// Garlic messages that the replay filter has room for, at 8 bytes each.
     pub garlic_replay_slots: usize,
-    /// Bytes of the replay filter of tunnel messages, which cost it 12.8 each.
+    /// Bytes of the replay filter of tunnel messages, which cost it 12.8 each, however much the bandwidth asks; twice that
+    /// for ten minutes after the bandwidth was changed.
     pub iv_filter_bytes: usize,
     /// Build requests that wait for their Diffie-Hellman; beyond it the oldest is dropped.
     pub builds_waiting: usize,
@@ -253,7 +254,7 @@ impl ShardLimits {
             + self.netdb_bytes / 4 * RECORD_QUARTERS
             + self.dials * self.messages_per_dial * MESSAGE_MEMORY
             + slots * SLOT_MEMORY
-            + self.iv_filter_bytes
+            + 2 * self.iv_filter_bytes
             + self.admission_slots * SOURCE_MEMORY
             // Of stores, lookups, builds and garlic, for each router that can be connected.
             + 4 * self.sessions * SOURCE_MEMORY

@@ -186,7 +186,7 @@ impl Shard {
             netdb: Netdb::new(&node, id, now.instant, &mut rng),
             garlic: GarlicOpener::new(hop(), limits.garlic_replay_slots, &mut rng),
             build: BuildOpener::new(hop(), &limits, now.instant, &mut rng),
-            transit: TransitTunnels::new(limits.iv_filter_bytes, now.instant, &mut rng),
+            transit: TransitTunnels::new(node.iv_filter_bytes(), now.instant, &mut rng),
             local_router: (id == LOCAL_ROUTER_SHARD).then(|| LocalRouter::new(&node, now.instant)),
         };
         let mut shard = Self {
@@ -230,6 +230,7 @@ impl Shard {
         let shown = self.node.shows_as(&node);
         self.node = node;
         let (actors, mut cx) = self.split(now);
+        actors.transit.take_settings(cx.node);
         match &mut actors.local_router {
             Some(local_router) if !shown => local_router.change(&mut cx),
             Some(_) | None => {}
@@ -324,6 +325,7 @@ impl Shard {
             dials: self.actors.dialer.len(),
             builds_waiting: self.actors.build.waiting(),
             frames: self.frames.counts(),
+            iv_filter_bytes: self.actors.transit.filter_bytes(),
             early_rotations: report::EarlyRotations {
                 tunnel: self.actors.transit.early_rotations(),
                 build: self.actors.build.early_rotations(),

@@ -89,6 +89,8 @@ pub struct Live {
     pub builds_waiting: usize,
     /// Buffers of messages.
     pub frames: FrameCounts,
+    /// Bytes that the replay filter of tunnel messages takes when it is full.
+    pub iv_filter_bytes: usize,
     /// How often each replay filter was too small for its period.
     pub early_rotations: EarlyRotations,
 }
@@ -229,6 +231,8 @@ fn transit(samples: &mut Samples, counters: &Counters, live: &Live) {
     let labels = |result| [("result", result)];
     samples.counter("builds_total", help, &labels("accepted"), counters.builds_accepted);
     samples.counter("builds_total", help, &labels("refused"), counters.builds_refused);
+    let help = "Bytes that the replay filter of tunnel messages takes when it is full.";
+    samples.gauge("iv_filter_bytes", help, &[], live.iv_filter_bytes);
     let help = "Build requests that wait for their Diffie-Hellman.";
     samples.gauge("builds_waiting", help, &[], live.builds_waiting);
     let help = "Build requests whose previous hop is also the next.";
