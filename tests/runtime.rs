@@ -112,7 +112,10 @@ impl Machine for Echo {
                 self.see(Seen::Closed);
             }
             Input::Sent { bytes, .. } => self.see(Seen::Sent(bytes)),
-            Input::Accepted { .. } | Input::Settings(_) | Input::Seeds(_) => {}
+            Input::Accepted { .. }
+            | Input::Settings(_)
+            | Input::Seeds(_)
+            | Input::QueueDelay(_) => {}
             Input::Stop => {
                 for connection in self.settled.drain() {
                     let bytes = b"bye".to_vec();

@@ -35,6 +35,9 @@ mod labour;
 #[path = "sim/builds.rs"]
 mod builds;
 
+#[path = "sim/congestion.rs"]
+mod congestion;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::address::Address;
 use super::counters::{Counters, Drop};
@@ -104,6 +105,15 @@ pub struct Effects {
     pub snapshot: Option<Arc<Snapshot>>,
 }
 
+/// How much the shard has to do, as of this turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Strain {
+    /// How long inputs have waited for the shard's turn, on average over the last second.
+    pub queue_delay: Duration,
+    /// Bytes that wait in sessions for peers to read.
+    pub waiting_bytes: usize,
+}
+
 /// Everything outside itself that an actor may see or touch.
 pub struct Context<'a> {
     /// Both clocks, as of this turn.
@@ -114,6 +124,8 @@ pub struct Context<'a> {
     pub shard: ShardId,
     /// What all shards agree on.
     pub snapshot: &'a Snapshot,
+    /// How much the shard has to do.
+    pub strain: Strain,
     /// The shard's randomness.
     pub rng: &'a mut ShardRng,
     /// The shard's counters.

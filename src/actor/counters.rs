@@ -1,6 +1,7 @@
 //! Plain integers that one shard counts with, and the reasons for which it drops things.
 
 use crate::base::histogram::Histogram;
+use crate::proto::tunnel::admission::Refusal;
 use crate::wire::lease_set::PerLeaseSetKind;
 use crate::wire::ntcp2::TerminationReason;
 
@@ -15,6 +16,8 @@ pub struct Counters {
     pub builds_accepted: u64,
     /// Build requests that we refused with an answer.
     pub builds_refused: u64,
+    /// Why they were refused.
+    pub refusals: RefusalCounts,
     /// Build requests whose previous hop is also the next.
     pub builds_there_and_back: u64,
     /// I2NP messages received over sessions.
@@ -148,6 +151,39 @@ pub struct StoreCounts {
     pub known: u64,
     /// Refused.
     pub refused: u64,
+}
+
+/// Why build requests were refused with an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RefusalCounts {
+    /// They ask for what we do not do.
+    pub record: u64,
+    /// Their tunnel id is taken.
+    pub tunnel_taken: u64,
+    /// There are as many tunnels as may be.
+    pub tunnels: u64,
+    /// As much is carried as the bandwidth allows.
+    pub bandwidth: u64,
+    /// Inputs wait too long for the shard.
+    pub queue_delay: u64,
+    /// Too much waits for peers to read.
+    pub memory: u64,
+    /// The router is about to stop.
+    pub draining: u64,
+}
+
+impl RefusalCounts {
+    /// Counts a refusal by load.
+    pub fn count(&mut self, reason: Refusal) {
+        let count = match reason {
+            Refusal::Tunnels { .. } => &mut self.tunnels,
+            Refusal::Rate { .. } => &mut self.bandwidth,
+            Refusal::QueueDelay { .. } => &mut self.queue_delay,
+            Refusal::Memory { .. } => &mut self.memory,
+            Refusal::Draining => &mut self.draining,
+        };
+        *count += 1;
+    }
 }
 
 /// What became of lookups of one kind.

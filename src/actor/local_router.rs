@@ -14,6 +14,9 @@ use crate::base::id::{RouterHash, ShardId, TunnelId};
 use crate::base::time::{Instant, UnixTime};
 use crate::proto::netdb::publication::{Publication, PublicationAction};
 use crate::proto::tunnel::admission::Duty;
+use crate::proto::tunnel::congestion::{
+    Congestion, CongestionMeter, HIGH_CONGESTION_LIFE, LOAD_INTERVAL, Permille,
+};
 use crate::wire::i2np::MessageType;
 use crate::wire::i2np::database_store::{DatabaseStore, StoreData, StoreReply, deflate};
 use crate::wire::mapping::Mapping;
@@ -35,6 +38,13 @@ pub struct LocalRouter {
     reached: bool,
     /// When the changed set of floodfills goes out.
     snapshot_due: Option<Instant>,
+    /// How full each shard is, and how many bytes of transit a second it carries.
+    loads: BTreeMap<ShardId, (Permille, u64)>,
+    congestion: CongestionMeter,
+    /// When the loads are next looked at.
+    loads_due: Option<Instant>,
+    /// When our RouterInfo was last signed.
+    signed: Instant,
 }
 
 impl LocalRouter {
@@ -47,6 +57,10 @@ impl LocalRouter {
             known: BTreeMap::new(),
             reached: false,
             snapshot_due: None,
+            loads: BTreeMap::new(),
+            congestion: CongestionMeter::default(),
+            loads_due: None,
+            signed: now,
         }
     }
 
@@ -65,7 +79,8 @@ impl LocalRouter {
     fn snapshot(&mut self, info: Arc<RouterInfo>, cx: &mut Context<'_>) {
         self.snapshot_due = None;
         let floodfills: Arc<[RouterHash]> = self.floodfills.iter().copied().collect();
-        let snapshot = Snapshot { router_info: info, floodfills };
+        let transit_rate = self.transit_rate();
+        let snapshot = Snapshot { router_info: info, floodfills, transit_rate };
         cx.effects.snapshot = Some(Arc::new(snapshot));
     }
 
@@ -78,10 +93,41 @@ impl LocalRouter {
         }
     }
 
+    /// Bytes of transit a second, of all shards.
+    fn transit_rate(&self) -> u64 {
+        self.loads.values().map(|(_, rate)| *rate).sum()
+    }
+
+    /// Looks at how busy the shards are: for the congestion that we publish, and for the rate at which all of them refuse
+    /// tunnels.
+    fn weigh_loads(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.instant;
+        let (rate, told, limit) =
+            (self.transit_rate(), cx.snapshot.transit_rate, cx.node.bandwidth);
+        let shards = self.loads.values().map(|(fullness, _)| *fullness);
+        let fullness = Permille::mean(shards, usize::from(cx.node.shards));
+        let fullness = fullness.max(Permille::of(rate, Some(limit)));
+        let changed = self.congestion.handle_sample(fullness);
+        // `E` counts only while it is new.
+        let fades = self.congestion.level() == Congestion::High
+            && now.since(self.signed) >= HIGH_CONGESTION_LIFE;
+        if changed || fades {
+            self.publication.change(now);
+        }
+        // Far below the limit nobody needs to know.
+        if rate != told && rate.max(told) >= limit / 2 {
+            self.snapshot(Arc::clone(&cx.snapshot.router_info), cx);
+        }
+        let idle = fullness.is_zero() && self.congestion.is_quiet();
+        self.loads_due = (!idle).then(|| now + LOAD_INTERVAL);
+    }
+
     fn resign(&mut self, published: UnixTime, cx: &mut Context<'_>) {
         let routers = self.known.values().map(|(routers, _)| *routers).sum();
         let lease_sets = self.known.values().map(|(_, lease_sets)| *lease_sets).sum();
-        let facts = Facts { published, reached: self.reached, routers, lease_sets };
+        let congestion = self.congestion.level();
+        let facts = Facts { published, reached: self.reached, congestion, routers, lease_sets };
+        self.signed = cx.now.instant;
         let info = Arc::new(sign(cx.node, &facts));
         let save = TransportEffect::SaveRouterInfo(Arc::clone(info.bytes()));
         cx.effects.transport.push_back(save);
@@ -140,6 +186,10 @@ impl Actor for LocalRouter {
             LocalRouterMessage::Known { shard, routers, lease_sets } => {
                 self.known.insert(shard, (routers, lease_sets));
             }
+            LocalRouterMessage::Load { shard, fullness, transit_rate } => {
+                self.loads.insert(shard, (fullness, transit_rate));
+                self.loads_due.get_or_insert(cx.now.instant + LOAD_INTERVAL);
+            }
             LocalRouterMessage::Reached => {
                 if !self.reached {
                     self.reached = true;
@@ -151,15 +201,16 @@ impl Actor for LocalRouter {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        Some(
-            self.snapshot_due
-                .map_or(self.publication.deadline(), |due| due.min(self.publication.deadline())),
-        )
+        let publication = Some(self.publication.deadline());
+        [publication, self.snapshot_due, self.loads_due].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {
         if self.snapshot_due.is_some_and(|due| due <= cx.now.instant) {
             self.snapshot(Arc::clone(&cx.snapshot.router_info), cx);
+        }
+        if self.loads_due.is_some_and(|due| due <= cx.now.instant) {
+            self.weigh_loads(cx);
         }
         let floodfills: Vec<RouterHash> = self.floodfills.iter().copied().collect();
         self.publication.handle_timeout(cx.now, &floodfills, cx.rng);
@@ -171,6 +222,7 @@ impl Actor for LocalRouter {
 struct Facts {
     published: UnixTime,
     reached: bool,
+    congestion: Congestion,
     routers: usize,
     lease_sets: usize,
 }
@@ -178,8 +230,15 @@ struct Facts {
 /// The snapshot that every shard starts with; all shards make the same one.
 #[must_use]
 pub fn first_snapshot(node: &NodeConfig) -> Snapshot {
-    let facts = Facts { published: node.started, reached: false, routers: 0, lease_sets: 0 };
-    Snapshot { router_info: Arc::new(sign(node, &facts)), floodfills: Arc::from([]) }
+    let facts = Facts {
+        published: node.started,
+        reached: false,
+        congestion: Congestion::None,
+        routers: 0,
+        lease_sets: 0,
+    };
+    let router_info = Arc::new(sign(node, &facts));
+    Snapshot { router_info, floodfills: Arc::from([]), transit_rate: 0 }
 }
 
 fn sign(node: &NodeConfig, facts: &Facts) -> RouterInfo {
@@ -190,10 +249,11 @@ fn sign(node: &NodeConfig, facts: &Facts) -> RouterInfo {
     if facts.reached {
         capabilities.push('R');
     }
-    match node.duty {
-        Duty::Serving => {}
-        Duty::Draining => capabilities.push('G'),
-    }
+    let congestion = match node.duty {
+        Duty::Serving => facts.congestion,
+        Duty::Draining => Congestion::Full,
+    };
+    capabilities.extend(congestion.letter());
     let mut options = Mapping::new();
     insert(&mut options, "caps", &capabilities);
     insert(&mut options, "netId", &node.network.to_string());

@@ -13,6 +13,7 @@ use crate::proto::netdb::exploration::Explore;
 use crate::proto::netdb::store::{Provenance, Record, RecordKind};
 use crate::proto::ntcp2::{RequestMark, Session};
 use crate::proto::tunnel::build_form::{BuildForm, OpenedRecord};
+use crate::proto::tunnel::congestion::Permille;
 use crate::wire::i2np::I2npMessage;
 use crate::wire::lease_set::AnyLeaseSet;
 use crate::wire::router_address::Ntcp2Endpoint;
@@ -362,6 +363,15 @@ pub enum LocalRouterMessage {
         routers: usize,
         /// Lease sets.
         lease_sets: usize,
+    },
+    /// How busy one shard is.
+    Load {
+        /// The shard.
+        shard: ShardId,
+        /// How full it is.
+        fullness: Permille,
+        /// Bytes of transit a second, since the last time.
+        transit_rate: u64,
     },
     /// A router of another /16 connected to us.
     Reached,

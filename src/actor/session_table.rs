@@ -112,6 +112,12 @@ impl SessionTable {
         counts
     }
 
+    /// Bytes that wait in all sessions for peers to read, as of the last that was done with each.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
     /// A connection that we asked for is up.
     pub fn handle_connected(&mut self, connection: ConnectionId, cx: &mut Context<'_>) {
         let Some(key) = self.by_connection.get(&connection).copied() else { return };

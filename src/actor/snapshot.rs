@@ -1,4 +1,5 @@
-//! The read-mostly view of the router that every shard holds: our own RouterInfo and who the floodfills are.
+//! The read-mostly view of the router that every shard holds: our own RouterInfo who the floodfills are, how much is
+//! carried.
 //!
 //! The shard that owns our RouterInfo makes a new snapshot when one of them changes and sends it to all.
 
@@ -14,4 +15,6 @@ pub struct Snapshot {
     pub router_info: Arc<RouterInfo>,
     /// Every floodfill whose RouterInfo we hold, ourselves excluded, in the order of their hashes.
     pub floodfills: Arc<[RouterHash]>,
+    /// Bytes of transit a second, of all shards over the last seconds; told only where it comes near the bandwidth.
+    pub transit_rate: u64,
 }

@@ -3,9 +3,12 @@
 //! A tunnel message is checked when it arrives and then waits for the turn's layer batch ([`TransitTunnels::run_layers`]), so
 //! that the kernel sees many messages at once.
 
+mod load;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use self::load::Telling;
 use super::contract::{Actor, Context};
 use super::counters::{Batches, Drop};
 use super::message::{OpenedBuild, Origin, TransitMessage, Unknown};
@@ -17,7 +20,7 @@ use crate::base::rng::ShardRng;
 use crate::base::time::Instant;
 use crate::crypto::layer::{self, LayerJob};
 use crate::proto::garlic::tagged_reply;
-use crate::proto::tunnel::admission::{self, Load};
+use crate::proto::tunnel::admission::{self, Admission};
 use crate::proto::tunnel::build_request::{STATUS_ACCEPTED, STATUS_REFUSED};
 use crate::proto::tunnel::hop::{NextHop, TransitDrop};
 use crate::proto::tunnel::inbound_gateway::{GatewayDrop, InboundGateway};
@@ -50,6 +53,7 @@ pub struct TransitTunnels {
     incomplete: BTreeSet<TunnelId>,
     incomplete_bytes: usize,
     next_sweep: Option<Instant>,
+    telling: Telling,
 }
 
 enum Tunnel {
@@ -84,6 +88,7 @@ impl TransitTunnels {
             incomplete: BTreeSet::new(),
             incomplete_bytes: 0,
             next_sweep: None,
+            telling: Telling::default(),
         }
     }
 
@@ -283,17 +288,23 @@ impl TransitTunnels {
     fn install(&mut self, build: OpenedBuild, cx: &mut Context<'_>) {
         let OpenedBuild { previous, form, mut body, slot, opened, refusal } = build;
         let request = opened.request();
-        let load = Load {
-            transit_tunnels: self.tunnels.len(),
-            limit: cx.node.limits.transit_tunnels,
-            duty: cx.node.duty,
-            ..Load::default()
-        };
-        let taken = self.tunnels.contains_key(&request.receive_tunnel);
+        self.begin_telling(cx);
         let status = match refusal {
-            Some(status) => status,
-            None if taken => STATUS_REFUSED,
-            None => admission::decide(&load).status(),
+            Some(status) => {
+                cx.counters.refusals.record += 1;
+                status
+            }
+            None if self.tunnels.contains_key(&request.receive_tunnel) => {
+                cx.counters.refusals.tunnel_taken += 1;
+                STATUS_REFUSED
+            }
+            None => {
+                let admission = admission::decide(&self.load(cx));
+                if let Admission::Refuse(reason) = admission {
+                    cx.counters.refusals.count(reason);
+                }
+                admission.status()
+            }
         };
         form.seal_reply(&mut body, slot, &opened, status);
 
@@ -397,7 +408,7 @@ impl Actor for TransitTunnels {
 
     fn deadline(&self) -> Option<Instant> {
         let end = self.ends.front().map(|(end, _)| *end);
-        [end, self.next_sweep].into_iter().flatten().min()
+        [end, self.next_sweep, self.telling.deadline()].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {
@@ -415,5 +426,6 @@ impl Actor for TransitTunnels {
         if self.next_sweep.is_some_and(|due| due <= cx.now.instant) {
             self.sweep_incomplete(cx);
         }
+        self.tell_load(cx);
     }
 }

@@ -12,6 +12,7 @@ pub mod build_form;
 pub mod build_replay;
 pub mod build_reply;
 pub mod build_request;
+pub mod congestion;
 pub mod fragmenter;
 pub mod hop;
 pub mod inbound_gateway;

@@ -38,6 +38,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Pause while control messages wait for room in another shard's queue.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 
+/// How often the shard is told how long its inputs wait.
+const WAITS_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What the pump drives: plain synchronous code that is told everything.
 pub trait Machine {
     /// Takes in one thing that happened.
@@ -121,7 +124,36 @@ pub struct Pump<M> {
     drain_until: Option<Instant>,
     turns: Histogram,
     queue_delays: Histogram,
+    waits: Waits,
     saves_dropped: u64,
+}
+
+/// How long inputs have waited for the shard's turn since a moment.
+struct Waits {
+    since: Instant,
+    count: u32,
+    sum: Duration,
+}
+
+impl Waits {
+    fn since(since: Instant) -> Self {
+        Self { since, count: 0, sum: Duration::ZERO }
+    }
+
+    fn add(&mut self, wait: Duration) {
+        self.count = self.count.saturating_add(1);
+        self.sum = self.sum.saturating_add(wait);
+    }
+
+    /// Their mean, once each [`WAITS_INTERVAL`], if there were any.
+    fn take(&mut self, now: Instant) -> Option<Duration> {
+        if now.since(self.since) < WAITS_INTERVAL {
+            return None;
+        }
+        let mean = self.sum.checked_div(self.count);
+        *self = Self::since(now);
+        mean
+    }
 }
 
 impl<M: Machine> Pump<M> {
@@ -134,6 +166,7 @@ impl<M: Machine> Pump<M> {
             drain_until: None,
             turns: Histogram::new(Histogram::MICROSECONDS),
             queue_delays: Histogram::new(Histogram::MICROSECONDS),
+            waits: Waits::since(Instant(0)),
             saves_dropped: 0,
         }
     }
@@ -178,7 +211,7 @@ impl<M: Machine> Pump<M> {
         let mut parcels = std::mem::take(&mut self.parcels);
         self.parts.mesh.receive(PARCELS_PER_TURN, &mut parcels);
         for (_, parcel) in parcels.drain(..) {
-            self.queue_delays.record(microseconds(now.instant.since(parcel.at)));
+            self.note_wait(now.instant.since(parcel.at));
             self.unpack(parcel.content, now);
         }
         self.parcels = parcels;
@@ -186,10 +219,18 @@ impl<M: Machine> Pump<M> {
             let Some((at, event)) = self.parts.network.next_event() else { break };
             // What was written is told without haste; its delay says nothing about ours.
             if !matches!(event, Event::Sent { .. }) {
-                self.queue_delays.record(microseconds(now.instant.since(at)));
+                self.note_wait(now.instant.since(at));
             }
             self.parts.machine.handle(input(event), now);
         }
+        if let Some(delay) = self.waits.take(now.instant) {
+            self.parts.machine.handle(Input::QueueDelay(delay), now);
+        }
+    }
+
+    fn note_wait(&mut self, wait: Duration) {
+        self.queue_delays.record(microseconds(wait));
+        self.waits.add(wait);
     }
 
     fn obey(&mut self, command: Command, now: Now) {

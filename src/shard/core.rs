@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::dispatch::dispatch;
 use super::envelope::{Envelope, Lane};
@@ -11,7 +12,7 @@ use super::placement::{LOCAL_ROUTER_SHARD, Placement};
 use super::report::{self, ShardReport};
 use super::work::{self, HandshakeWork};
 use crate::actor::build::BuildOpener;
-use crate::actor::contract::{Actor, Close, Context, Effects, TransportEffect};
+use crate::actor::contract::{Actor, Close, Context, Effects, Strain, TransportEffect};
 use crate::actor::counters::{Batches, Counters, Drop};
 use crate::actor::dialer::Dialer;
 use crate::actor::garlic::GarlicOpener;
@@ -74,6 +75,8 @@ pub enum Input {
     Envelope(Envelope),
     /// The router's settings are these from now on.
     Settings(Arc<NodeConfig>),
+    /// How long inputs have waited for this shard's turn, on average over about a second.
+    QueueDelay(Duration),
     /// More routers are known, verified; each shard keeps its own share.
     Seeds(Arc<[Arc<RouterInfo>]>),
     /// The router stops: peers are told, connections end.
@@ -136,6 +139,9 @@ pub enum Output {
 /// Rounds of actors and shared work in one turn; what is left waits for the next, so that a turn ends.
 const ROUNDS_MAX: usize = 8;
 
+/// How long a queue delay counts that was told. It is told each second while there are inputs; without any, nothing waits.
+const QUEUE_DELAY_LIFE: Duration = Duration::from_secs(3);
+
 /// Everything that one core owns.
 pub struct Shard {
     node: Arc<NodeConfig>,
@@ -151,6 +157,8 @@ pub struct Shard {
     /// Envelopes sent to each shard, ourselves at zero.
     sent_to: Vec<u64>,
     stopped: bool,
+    /// When it was told, and how long.
+    queue_delay: (Instant, Duration),
     actors: Actors,
 }
 
@@ -202,6 +210,7 @@ impl Shard {
             effects: Effects::default(),
             outputs: VecDeque::new(),
             stopped: false,
+            queue_delay: (now.instant, Duration::ZERO),
             actors,
         };
         shard.seed(seeds, now);
@@ -259,6 +268,10 @@ impl Shard {
                 self.post(message);
             }
             Input::Settings(node) => return self.take_settings(node, now),
+            Input::QueueDelay(delay) => {
+                self.queue_delay = (now.instant, delay);
+                return;
+            }
             Input::Seeds(seeds) => return self.seed(&seeds, now),
             Input::Stop => {
                 actors.sessions.stop(cx);
@@ -342,11 +355,18 @@ impl Shard {
     }
 
     fn split(&mut self, now: Now) -> (&mut Actors, Context<'_>) {
+        let (told, delay) = self.queue_delay;
+        let fresh = now.instant.since(told) < QUEUE_DELAY_LIFE;
+        let strain = Strain {
+            queue_delay: if fresh { delay } else { Duration::ZERO },
+            waiting_bytes: self.actors.sessions.waiting_bytes(),
+        };
         let cx = Context {
             now,
             node: &self.node,
             shard: self.id,
             snapshot: &self.snapshot,
+            strain,
             rng: &mut self.rng,
             counters: &mut self.counters,
             frames: &mut self.frames,

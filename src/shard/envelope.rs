@@ -72,6 +72,7 @@ impl Envelope {
                 | LocalRouterMessage::FloodfillSeen(_)
                 | LocalRouterMessage::FloodfillGone(_)
                 | LocalRouterMessage::Known { .. }
+                | LocalRouterMessage::Load { .. }
                 | LocalRouterMessage::Reached,
             )
             | Message::Snapshot(_) => Lane::Control,

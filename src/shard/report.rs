@@ -231,6 +231,19 @@ fn transit(samples: &mut Samples, counters: &Counters, live: &Live) {
     let labels = |result| [("result", result)];
     samples.counter("builds_total", help, &labels("accepted"), counters.builds_accepted);
     samples.counter("builds_total", help, &labels("refused"), counters.builds_refused);
+    let help = "Tunnel build requests that were refused with an answer, by reason.";
+    let counts = counters.refusals;
+    for (reason, count) in [
+        ("record", counts.record),
+        ("tunnel_taken", counts.tunnel_taken),
+        ("tunnels", counts.tunnels),
+        ("bandwidth", counts.bandwidth),
+        ("queue_delay", counts.queue_delay),
+        ("memory", counts.memory),
+        ("draining", counts.draining),
+    ] {
+        samples.counter("build_refusals_total", help, &[("reason", reason)], count);
+    }
     let help = "Bytes that the replay filter of tunnel messages takes when it is full.";
     samples.gauge("iv_filter_bytes", help, &[], live.iv_filter_bytes);
     let help = "Build requests that wait for their Diffie-Hellman.";

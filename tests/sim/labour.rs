@@ -1,9 +1,12 @@
 //! What a shard's work takes, so that in a simulated world, too, it can have more to do than it gets done.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use floodway::shard::core::{Input, Shard};
 
+/// In microseconds.
+const SECOND: u64 = 1_000_000;
 /// Inputs of one turn, as in `runtime/pump.rs`.
 const INPUTS_PER_TURN: usize = 1024;
 
@@ -28,7 +31,11 @@ pub struct Labour {
 /// One shard: what waits for it, and until when it is busy.
 #[derive(Default)]
 struct Desk {
-    inputs: VecDeque<Input>,
+    /// With the time at which each came.
+    inputs: VecDeque<(u64, Input)>,
+    /// How long those of this second have waited: how many, and for how long in all.
+    waits: (u32, Duration),
+    told: u64,
     until: u64,
     paid: u64,
 }
@@ -45,17 +52,36 @@ impl Labour {
     }
 
     /// Puts an input where its shard finds it, and says until when that is busy.
-    pub fn put(&mut self, shard: usize, input: Input) -> u64 {
+    pub fn put(&mut self, shard: usize, input: Input, now: u64) -> u64 {
         let desk = self.desks.entry(shard).or_default();
-        desk.inputs.push_back(input);
+        desk.inputs.push_back((now, input));
         desk.until
     }
 
-    /// The inputs of a turn.
-    pub fn take(&mut self, (node, shard): (usize, usize)) -> Vec<Input> {
+    /// The inputs of a turn, and each second how long they have waited, as the pump tells it.
+    pub fn take(&mut self, (node, shard): (usize, usize), now: u64) -> Vec<Input> {
+        if node != self.node {
+            return Vec::new();
+        }
         let desk = self.desks.entry(shard).or_default();
-        let count = if node == self.node { desk.inputs.len().min(INPUTS_PER_TURN) } else { 0 };
-        desk.inputs.drain(..count).collect()
+        let count = desk.inputs.len().min(INPUTS_PER_TURN);
+        let (waits, sum) = &mut desk.waits;
+        let mut inputs: Vec<_> = desk
+            .inputs
+            .drain(..count)
+            .map(|(at, input)| {
+                *waits += 1;
+                *sum += Duration::from_micros(now - at);
+                input
+            })
+            .collect();
+        if now - desk.told >= SECOND
+            && let Some(mean) = sum.checked_div(*waits)
+        {
+            inputs.push(Input::QueueDelay(mean));
+            (desk.waits, desk.told) = ((0, Duration::ZERO), now);
+        }
+        inputs
     }
 
     /// Until when a shard is busy after a turn that ended with these counts; whether inputs wait for it.

@@ -68,6 +68,13 @@ pub fn ask_for_outbound(world: &mut World, player: usize, path: &[Arc<RouterInfo
     begin(world, player, path, BuildKind::Outbound { gateway, tunnel });
 }
 
+/// Asks for an inbound tunnel, whatever the answer.
+pub fn ask_for_inbound(world: &mut World, player: usize, path: &[Arc<RouterInfo>]) {
+    let creator = world.played[player].router.hash();
+    let tunnel = TunnelId::new(world.rng().id()).unwrap();
+    begin(world, player, path, BuildKind::Inbound { creator, tunnel });
+}
+
 /// Builds an outbound tunnel where the network lets it come about.
 pub fn try_outbound(
     world: &mut World,

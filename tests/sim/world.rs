@@ -110,6 +110,8 @@ pub struct World {
     apart: Vec<usize>,
     /// When each shard is next woken: one wake per shard, the earliest.
     wakes: HashMap<(usize, usize), u64>,
+    /// Played routers that read nothing any more: what is sent to them is never written.
+    pub stalled: Vec<usize>,
     /// Shards whose work takes time.
     labour: Option<Labour>,
 }
@@ -134,6 +136,7 @@ impl World {
             weather: Weather::default(),
             apart: Vec::new(),
             wakes: HashMap::new(),
+            stalled: Vec::new(),
             labour: None,
         }
     }
@@ -403,7 +406,7 @@ impl World {
     fn input(&mut self, node: usize, shard: usize, input: Input) {
         match self.labour.as_mut().filter(|labour| labour.is_of(node)) {
             Some(labour) => {
-                let until = labour.put(shard, input);
+                let until = labour.put(shard, input, self.now);
                 if until > self.now {
                     return self.wake_at(until, node, shard);
                 }
@@ -419,7 +422,8 @@ impl World {
     fn turn(&mut self, node: usize, shard: usize) {
         let now = self.now();
         let place = (node, shard);
-        for input in self.labour.as_mut().map_or(Vec::new(), |labour| labour.take(place)) {
+        for input in self.labour.as_mut().map_or(Vec::new(), |labour| labour.take(place, self.now))
+        {
             self.nodes[node].shards[shard].handle(input, now);
         }
         self.nodes[node].shards[shard].turn(now);
@@ -455,6 +459,11 @@ impl World {
                 let place = Place::Shard { node, shard, connection };
                 let sent = bytes.len();
                 if let Some(end) = self.ends.get(&place).copied() {
+                    let other = self.links[&end.0].places[1 - end.1];
+                    if matches!(other, Place::Played { router, .. } if self.stalled.contains(&router))
+                    {
+                        return;
+                    }
                     self.transmit(end, bytes);
                     let now = self.now();
                     let written = Input::Sent { connection, bytes: sent };
