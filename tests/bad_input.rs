@@ -23,6 +23,9 @@ mod records;
 #[path = "bad_input/stranger.rs"]
 mod stranger;
 
+#[path = "bad_input/transit.rs"]
+mod transit;
+
 #[path = "bad_input/tunnels.rs"]
 mod tunnels;
 
@@ -60,6 +63,9 @@ fn each_bad_input_ends_where_it_should_and_is_counted() {
     messages::garlic(&mut bench, &mut sender, receiver.router.hash());
     tunnels::builds(&mut bench, &mut sender, &mut receiver);
     tunnels::data(&mut bench, &mut sender, &mut receiver);
+    transit::times(&mut bench, &mut sender, &mut receiver);
+    transit::hops(&mut bench, &mut sender, &mut receiver);
+    transit::fragments(&mut bench, &mut sender, &mut receiver);
 
     let waited = truncated.join().unwrap();
     let in_time = waited.is_some_and(|t| (9..=12).contains(&t.as_secs()));

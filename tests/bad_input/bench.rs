@@ -29,6 +29,8 @@ pub const MUTE: &str = "neither closed nor answered";
 pub const TIMEOUTS: &str = "handshake_timeout";
 /// Counter of build requests that were refused with an answer.
 pub const REFUSED_BUILDS: &str = "builds refused";
+/// Counter of build requests whose next hop is the previous one.
+pub const THERE_AND_BACK: &str = "builds there and back";
 /// No counter at all.
 pub const NONE: &str = "-";
 /// Time that anything may take.
@@ -110,6 +112,8 @@ impl Program {
                 series.split_once("reason=\"").unwrap().1.split('"').next().unwrap()
             } else if series.starts_with("floodway_builds_total{") && series.contains("refused") {
                 REFUSED_BUILDS
+            } else if series.starts_with("floodway_builds_there_and_back_total{") {
+                THERE_AND_BACK
             } else {
                 continue;
             };

@@ -24,9 +24,9 @@ use loadtest::tunnels::{Role, ask};
 use super::bench::{Bench, GOES_ON, MUTE, NONE, Neighbour, REFUSED_BUILDS};
 use super::messages::{seal_to, short};
 
-const REPLY_MESSAGE: MessageId = MessageId(0x0102_0304);
+pub const REPLY_MESSAGE: MessageId = MessageId(0x0102_0304);
 
-fn tunnel(number: u32) -> TunnelId {
+pub fn tunnel(number: u32) -> TunnelId {
     TunnelId::new(number).unwrap()
 }
 
@@ -37,13 +37,14 @@ fn build(sender: &mut Neighbour, hop: CreatorHop, kind: BuildKind, now: UnixTime
 }
 
 /// A build message with one record for the program, as made by `sealed`, and three that are random.
-fn around(hop: &CreatorHop, sealed: &[u8], sender: &mut Neighbour) -> Frame {
+pub fn around(hop: &CreatorHop, sealed: &[u8], sender: &mut Neighbour) -> Frame {
     let mut records: [[u8; 218]; 4] = std::array::from_fn(|_| sender.router.rng.bytes());
     records[2] = [&hop.hash.0[..16], sealed].concat().try_into().unwrap();
     BuildMessage::write(&records).unwrap()
 }
 
-fn participant(next_hop: RouterHash, now: UnixTime) -> ShortBuildRequest {
+/// The request for a tunnel in which the program is a participant.
+pub fn participant(next_hop: RouterHash, now: UnixTime) -> ShortBuildRequest {
     ShortBuildRequest {
         receive_tunnel: tunnel(700),
         next_tunnel: tunnel(701),
@@ -141,6 +142,8 @@ fn long_builds(bench: &mut Bench, sender: &mut Neighbour, receiver: &mut Neighbo
     let stale = (now.minutes() - 10).to_be_bytes();
     for (input, request, counter) in [
         ("long build with tunnel id 0", crafted(0, &[0; 4]), "build_invalid"),
+        ("long build with next tunnel id 0", crafted(4, &[0; 4]), "build_invalid"),
+        ("long build to the program itself", crafted(8, &hop.hash.0), "build_invalid"),
         ("long build with both roles", crafted(152, &[0xc0]), "build_invalid"),
         ("long build of 10 minutes ago", crafted(156, &stale), "build_stale"),
         ("long build with options that overrun", crafted(168, &[200, 0]), "build_invalid"),
@@ -216,10 +219,11 @@ fn from_nowhere(bench: &mut Bench, sender: &mut Neighbour, receiver: &Neighbour)
 }
 
 /// A tunnel that ends at the program.
-struct Endpoint(TunnelHops);
+pub struct Endpoint(TunnelHops);
 
 impl Endpoint {
-    fn open(bench: &Bench, sender: &mut Neighbour, receiver: &mut Neighbour) -> Self {
+    /// Builds it.
+    pub fn open(bench: &Bench, sender: &mut Neighbour, receiver: &mut Neighbour) -> Self {
         let kind = BuildKind::Outbound { gateway: receiver.router.hash(), tunnel: tunnel(21) };
         let CreatedBuild { body, pending, .. } =
             build(sender, bench.hop, kind, bench.clock.now().unix);
@@ -235,8 +239,15 @@ impl Endpoint {
 
     /// The tunnel message that tells the endpoint to deliver `data` so.
     fn pack(&self, delivery: Delivery, data: &[u8], sender: &mut Neighbour) -> I2npMessage {
+        self.pack_all(&[Fragment::First { delivery, message: None, data }], sender)
+    }
+
+    /// The tunnel message with these fragments.
+    pub fn pack_all(&self, fragments: &[Fragment<'_>], sender: &mut Neighbour) -> I2npMessage {
         let mut builder = TunnelMessageBuilder::new();
-        builder.push(&Fragment::First { delivery, message: None, data }).unwrap();
+        for fragment in fragments {
+            builder.push(fragment).unwrap();
+        }
         let mut layers: [[u8; LAYER_SIZE]; 1] = [builder.finish(&mut sender.router.rng)];
         self.0.outbound_encrypt(Kernel::detect(), &mut layers);
         let [layer] = layers;

@@ -158,6 +158,41 @@ fn a_turn_does_its_share_of_builds_and_what_waits_too_long_is_dropped_the_oldest
     assert_eq!(siege.world.metric(siege.node, "builds_waiting", ""), 0);
 }
 
+#[test]
+fn a_gateway_that_is_fed_faster_than_its_tunnel_drains_holds_what_one_session_may() {
+    let mut siege = Siege::new(65, 3, |_| {});
+    let mut build = |receiver| {
+        let (request, asked) = siege.request(Role::Gateway, (0, receiver));
+        siege.send(0, &request);
+        siege.world.run_for(Duration::from_secs(1));
+        let received = &siege.world.played[siege.peers[receiver]].received;
+        let reply = received.iter().find(|(_, _, message)| asked.is_reply(message)).unwrap();
+        asked.settle(&reply.2).map_err(|failure| failure.to_string()).unwrap()
+    };
+    let (blocked, free) = (build(1), build(2));
+    siege.world.stalled.push(siege.peers[1]);
+    let (sent, mut out) = (2_000, Vec::new());
+    for number in 0..sent {
+        for tunnel in [&blocked, &free] {
+            let (now, router) = (siege.world.now(), &mut siege.world.played[siege.peers[0]].router);
+            tunnel.pack(1, Stamp { stream: 0, number, sent_micros: 0 }, 900, router, now, &mut out);
+        }
+        for message in out.drain(..) {
+            siege.send(0, &message);
+        }
+        siege.world.run_for(Duration::from_millis(1));
+    }
+    siege.world.run_for(Duration::from_secs(1));
+    let limits = &siege.world.nodes[siege.node].config.limits;
+    let held = u64::try_from(limits.session_queue_bytes / 1028).unwrap();
+    // What the session holds, and a little that it had given to the transport before.
+    let dropped = siege.drops("session_queue_full");
+    assert!((sent - held - 150..=sent - held).contains(&dropped), "{dropped} of {sent}");
+    let received = &siege.world.played[siege.peers[2]].received;
+    let through = received.iter().filter(|(_, _, message)| message.kind == MessageType::TunnelData);
+    assert_eq!(u64::try_from(through.count()).unwrap(), sent, "its neighbour loses nothing");
+}
+
 /// A machine a hundred times slower than one core of an ordinary server: 2,400 messages a second are 72 % of it, and 500
 /// build requests more than all of it.
 const PRICES: Prices = Prices { diffie_hellman: 2_300, received: 150, carried: 150 };
