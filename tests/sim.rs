@@ -249,6 +249,20 @@ fn a_router_that_knows_one_floodfill_gets_to_know_the_others_by_exploring() {
     world.run_for(Duration::from_secs(1_500));
     assert!(world.metric(learner, "explorations_total", "answered") > 0);
     assert_eq!(world.metric(learner, "netdb_records", "router_info"), 7);
+    // Where records came from is seen at both, and how old they are.
+    let by_source = |node, source| world.metric(node, "netdb_records_by_source", source);
+    assert_eq!((by_source(floodfill, "seed"), by_source(learner, "reply")), (6, 6));
+    assert_eq!(by_source(floodfill, "router_info"), 7);
+    assert_eq!(world.metric(learner, "netdb_records_by_age", "router_info"), 7);
+    assert!(world.metric(learner, "netdb_records_by_age", "below_1_h") > 0);
+    let own = |result| world.metric(learner, "netdb_own_lookups_total", result);
+    assert_eq!((own("begun"), own("found"), own("failed")), (6, 6, 0));
+    assert_eq!(world.metric(learner, "netdb_asked_total", ""), 6);
+    // Each answer went out over a session, and its time was taken.
+    let answers = |result| world.metric(floodfill, "netdb_lookups_total", result);
+    let answered = &world.answered[&floodfill];
+    assert_eq!(answered.len() as u64, answers("found") + answers("referred"));
+    assert!(answered.iter().all(|delay| *delay < Duration::from_millis(1)), "{answered:?}");
 }
 
 #[test]

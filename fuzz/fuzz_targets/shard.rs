@@ -201,7 +201,8 @@ impl World {
         let expiration = UnixTime(self.now.unix.0 + 8_000);
         let message =
             I2npMessage { kind, id: MessageId(7), expiration, body: Frame::copy_of(body) };
-        let envelope = Envelope(Message::Inbound(Inbound { origin, message }));
+        let arrived = self.now.instant;
+        let envelope = Envelope(Message::Inbound(Inbound { origin, message, arrived }));
         self.shards[0].handle(Input::Envelope(envelope), self.now);
     }
 
@@ -376,6 +377,7 @@ impl World {
             Output::Envelope { to, envelope, .. } => {
                 self.shards[to.index()].handle(Input::Envelope(envelope), self.now);
             }
+            Output::Answered(arrived) => assert!(arrived.iter().all(|at| *at <= self.now.instant)),
             Output::SaveRouterInfo(info) => {
                 assert!(RouterInfo::parse(&info).is_ok_and(|info| info.verify().is_ok()));
             }

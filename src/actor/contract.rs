@@ -68,6 +68,8 @@ pub enum TransportEffect {
         /// What its new owner is told.
         message: Message,
     },
+    /// These lookups have been answered by what the turn has sent; when each arrived.
+    Answered(Vec<Instant>),
     /// Keep our RouterInfo where operators and other routers find it.
     SaveRouterInfo(Arc<[u8]>),
     /// Keep what the netdb now holds of a router, so that it is there after a restart.
@@ -150,12 +152,24 @@ impl Context<'_> {
     /// Sends an I2NP message to a router, ourselves included. A router that we have no session with is dialled; one
     /// that we do not know is looked up first, or not, as `unknown` says.
     pub fn deliver(&mut self, to: RouterHash, message: I2npMessage, unknown: Unknown) {
+        self.deliver_answer(to, message, unknown, None);
+    }
+
+    /// The same for what answers a lookup that arrived then, so that its delay is measured.
+    pub fn deliver_answer(
+        &mut self,
+        to: RouterHash,
+        message: I2npMessage,
+        unknown: Unknown,
+        answers: Option<Instant>,
+    ) {
         if to == self.node.hash() {
-            let inbound = Inbound { origin: Origin::Ourselves, message };
+            let arrived = self.now.instant;
+            let inbound = Inbound { origin: Origin::Ourselves, message, arrived };
             self.send(Address::Here, Message::Inbound(inbound));
             return;
         }
-        let deliver = SessionMessage::Deliver { to, message, unknown };
+        let deliver = SessionMessage::Deliver { to, message, unknown, answers };
         self.send(Address::Router(to), Message::Session(deliver));
     }
 
@@ -166,13 +180,18 @@ impl Context<'_> {
         tunnel: TunnelId,
         inner: &I2npMessage,
     ) {
-        let outer = I2npMessage {
+        let outer = self.wrap_for_tunnel(tunnel, inner);
+        self.deliver(gateway, outer, Unknown::LookUp);
+    }
+
+    /// The message that brings `inner` to the gateway of a tunnel.
+    pub fn wrap_for_tunnel(&mut self, tunnel: TunnelId, inner: &I2npMessage) -> I2npMessage {
+        I2npMessage {
             kind: MessageType::TunnelGateway,
             id: self.message_id(),
             expiration: inner.expiration,
             body: TunnelGateway::write(tunnel, inner),
-        };
-        self.deliver(gateway, outer, Unknown::LookUp);
+        }
     }
 
     /// A fresh message id.

@@ -1,6 +1,8 @@
 //! Plain integers that one shard counts with, and the reasons for which it drops things.
 
 use crate::base::histogram::Histogram;
+use crate::proto::netdb::acceptance::Rejection;
+use crate::proto::netdb::floodfill::LookupRefusal;
 use crate::proto::tunnel::admission::Refusal;
 use crate::wire::lease_set::PerLeaseSetKind;
 use crate::wire::ntcp2::TerminationReason;
@@ -48,6 +50,10 @@ pub struct Counters {
     pub lookups_exploration: LookupCounts,
     /// Replies to lookups.
     pub lookup_replies: ReplyCounts,
+    /// Why stores and lookups were refused.
+    pub netdb_refusals: Refusals,
+    /// Lookups of our own.
+    pub own_lookups: OwnLookupCounts,
     /// Records that we flooded, counted per copy.
     pub floods: u64,
     /// Sizes of the batches of shared work.
@@ -195,6 +201,86 @@ pub struct LookupCounts {
     pub referred: u64,
     /// Not answered.
     pub refused: u64,
+}
+
+/// Why stores and lookups were refused, by reasons that the metrics name.
+#[derive(Clone, Debug)]
+pub struct Refusals {
+    /// Stores.
+    pub stores: ReasonCounts,
+    /// Lookups.
+    pub lookups: ReasonCounts,
+}
+
+impl Refusals {
+    /// It does not parse.
+    pub const MALFORMED: &'static str = "malformed";
+    /// Its source stores, or asks, too much.
+    pub const RATE: &'static str = "rate";
+    /// The record's signature does not hold.
+    pub const SIGNATURE: &'static str = "signature";
+    /// There is no room for the record.
+    pub const FULL: &'static str = "full";
+    /// It was asked of us and we are no floodfill.
+    pub const NOT_FLOODFILL: &'static str = "not_floodfill";
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        let stores = [Self::MALFORMED, Self::RATE, Self::SIGNATURE, Self::FULL];
+        let lookups = [Self::MALFORMED, Self::RATE, Self::NOT_FLOODFILL];
+        Self {
+            stores: ReasonCounts::new(stores.iter().chain(Rejection::REASONS)),
+            lookups: ReasonCounts::new(lookups.iter().chain(LookupRefusal::REASONS)),
+        }
+    }
+}
+
+/// Counts by reason, of reasons that are known at the start.
+#[derive(Clone, Debug)]
+pub struct ReasonCounts(Vec<(&'static str, u64)>);
+
+impl ReasonCounts {
+    fn new<'a>(reasons: impl Iterator<Item = &'a &'static str>) -> Self {
+        Self(reasons.map(|reason| (*reason, 0)).collect())
+    }
+
+    /// Counts one more for this reason.
+    pub fn count(&mut self, reason: &'static str) {
+        let count = self.0.iter_mut().find(|(known, _)| *known == reason);
+        debug_assert!(count.is_some(), "{reason} is not in the list of reasons");
+        if let Some((_, count)) = count {
+            *count += 1;
+        }
+    }
+
+    /// All reasons with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().copied()
+    }
+
+    /// The count of this reason.
+    #[must_use]
+    pub fn of(&self, reason: &str) -> u64 {
+        self.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| count)
+    }
+}
+
+/// What became of the lookups that we ourselves began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnLookupCounts {
+    /// Begun.
+    pub begun: u64,
+    /// Ended with the record.
+    pub found: u64,
+    /// Ended without it.
+    pub failed: u64,
+    /// Not begun: as many as may be were under way.
+    pub busy: u64,
+    /// Not begun: no floodfill was known that could be asked.
+    pub no_floodfill: u64,
+    /// Questions that they sent to floodfills.
+    pub asked: u64,
 }
 
 /// How replies to lookups went out.
@@ -361,6 +447,19 @@ drops! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_are_counted_by_reason() {
+        let mut refusals = Refusals::default();
+        let reasons: Vec<_> = refusals.stores.iter().map(|(reason, _)| reason).collect();
+        assert!(reasons.contains(&"foreign_key") && reasons.contains(&"signature"));
+        for reason in reasons {
+            refusals.stores.count(reason);
+            assert_eq!(refusals.stores.of(reason), 1, "each stands in the list once: {reason}");
+        }
+        refusals.lookups.count("zero_key");
+        assert_eq!((refusals.lookups.of("zero_key"), refusals.lookups.of("rate")), (1, 0));
+    }
 
     #[test]
     fn each_reason_has_its_own_label_and_count() {

@@ -98,7 +98,8 @@ impl Dialer {
         self.backoff.handle_connected(&router);
         let Some(waiting) = self.waiting.remove(&router) else { return };
         for (message, unknown) in waiting.messages {
-            let deliver = SessionMessage::Deliver { to: router, message, unknown };
+            // How long a dial took says nothing about how long we did: such answers are not measured.
+            let deliver = SessionMessage::Deliver { to: router, message, unknown, answers: None };
             cx.send(Address::Here, Message::Session(deliver));
         }
     }

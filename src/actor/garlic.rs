@@ -70,7 +70,10 @@ impl GarlicOpener {
             match clove.delivery {
                 CloveDelivery::Local => {
                     if is_for_routers(clove.message.kind) {
-                        let inbound = Inbound { origin: Origin::Garlic, message: clove.message };
+                        // Its Diffie-Hellman was done in the turn in which it came, unless that was very full.
+                        let arrived = cx.now.instant;
+                        let message = clove.message;
+                        let inbound = Inbound { origin: Origin::Garlic, message, arrived };
                         cx.send(Address::Here, Message::Inbound(inbound));
                     } else {
                         cx.count_drop(Drop::UnknownType);

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::snapshot::Snapshot;
 use crate::base::frame::Frame;
 use crate::base::id::{ConnectionId, RecordKey, RouterHash, ShardId, TunnelId};
+use crate::base::time::Instant;
 use crate::crypto::secret::SharedSecret;
 use crate::crypto::x25519::{WeakKey, X25519Public};
 use crate::proto::netdb::exploration::Explore;
-use crate::proto::netdb::store::{Provenance, Record, RecordKind};
+use crate::proto::netdb::store::{Record, RecordKind, Source};
 use crate::proto::ntcp2::{RequestMark, Session};
 use crate::proto::tunnel::build_form::{BuildForm, OpenedRecord};
 use crate::proto::tunnel::congestion::Permille;
@@ -75,6 +76,8 @@ pub struct Inbound {
     pub origin: Origin,
     /// The message.
     pub message: I2npMessage,
+    /// When the turn began in which it came.
+    pub arrived: Instant,
 }
 
 /// What to do with a message for a router whose RouterInfo we do not have.
@@ -106,6 +109,8 @@ pub enum SessionMessage {
         message: I2npMessage,
         /// What to do when we do not know the router.
         unknown: Unknown,
+        /// When the lookup arrived that this answers, if it does.
+        answers: Option<Instant>,
     },
     /// A peer has just begun a handshake, on some shard.
     Knock(Knock),
@@ -176,6 +181,8 @@ pub enum NetdbMessage {
     Lookup {
         /// Its body.
         body: Frame,
+        /// When it arrived.
+        arrived: Instant,
     },
     /// A DatabaseSearchReply.
     SearchReply {
@@ -230,8 +237,8 @@ pub struct Candidate {
     pub from: Option<RouterHash>,
     /// Whether it is to be flooded once stored.
     pub flood: FloodWish,
-    /// Whether others may be given it.
-    pub provenance: Provenance,
+    /// How it came to us.
+    pub source: Source,
 }
 
 /// A record whose signature has been checked.
@@ -244,8 +251,8 @@ pub struct Verified {
     pub from: Option<RouterHash>,
     /// Whether it is to be flooded once stored.
     pub flood: FloodWish,
-    /// Whether others may be given it.
-    pub provenance: Provenance,
+    /// How it came to us.
+    pub source: Source,
 }
 
 /// The record of a [`Candidate`].

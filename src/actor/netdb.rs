@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::contract::{Actor, Context, TransportEffect};
-use super::counters::{Drop, LookupCounts, StoreCounts};
+use super::counters::{Drop, LookupCounts, Refusals, StoreCounts};
 use super::message::{
     Candidate, CandidateRecord, DialerMessage, FloodWish, LocalRouterMessage, Message,
     NetdbMessage, Origin, Unknown, Verified,
@@ -17,7 +17,7 @@ use crate::base::frame::Frame;
 use crate::base::id::{RecordKey, RouterHash, ShardId};
 use crate::base::limits::ROUTER_INFO_MAX;
 use crate::base::rng::ShardRng;
-use crate::base::time::Instant;
+use crate::base::time::{Instant, UnixTime};
 use crate::crypto::secret::{AeadKey, SessionKey};
 use crate::proto::garlic::{session_tag_reply, tagged_reply};
 use crate::proto::netdb::acceptance::{self, Conditions, Rejection};
@@ -25,7 +25,8 @@ use crate::proto::netdb::exploration::Exploration;
 use crate::proto::netdb::floodfill::{self, Answerer, Flood, LookupAnswer, ReplyRoute};
 use crate::proto::netdb::lookup::Lookups;
 use crate::proto::netdb::store::{
-    Counts, KindLimits, Outcome, Provenance, Record, RecordKind, Store, StoreLimits, spare_routers,
+    Counts, KindLimits, Outcome, Record, RecordKind, Source, Store, StoreLimits, Tally,
+    spare_routers,
 };
 use crate::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
 use crate::wire::i2np::database_store::{DatabaseStore, StoreData, inflate};
@@ -83,6 +84,12 @@ impl Netdb {
         self.store.counts()
     }
 
+    /// What it holds by source and by age at `now`: of RouterInfos, and of lease sets.
+    #[must_use]
+    pub fn tallies(&self, now: UnixTime) -> [Tally; 2] {
+        [self.store.tally_routers(now), self.store.tally_lease_sets(now)]
+    }
+
     /// Takes in the verified RouterInfos that the router starts with, and has some of them visited.
     pub fn seed(&mut self, seeds: Vec<Arc<RouterInfo>>, cx: &mut Context<'_>) {
         let visits = cx.node.first_dials.div_ceil(usize::from(cx.node.shards.max(1)));
@@ -94,7 +101,7 @@ impl Netdb {
             if info.ntcp2_endpoint().is_some() {
                 dialable.push(info.hash());
             }
-            self.insert(Record::RouterInfo(info), Provenance::Published, cx);
+            self.insert(Record::RouterInfo(info), Source::Seed, cx);
         }
         for _ in 0..visits.min(dialable.len()) {
             let router = dialable.swap_remove(cx.rng.below(dialable.len()));
@@ -104,6 +111,7 @@ impl Netdb {
 
     fn store_message(&mut self, origin: Origin, body: &Frame, cx: &mut Context<'_>) {
         let Ok(message) = DatabaseStore::parse(body) else {
+            cx.counters.netdb_refusals.stores.count(Refusals::MALFORMED);
             cx.count_drop(Drop::Malformed);
             return;
         };
@@ -111,14 +119,16 @@ impl Netdb {
         if let Some(owed) = floodfill::acknowledge(message.reply.as_ref(), accepted_as(origin)) {
             let body = floodfill::delivery_status_body(owed.token, cx.now.unix, cx.rng);
             let status = cx.message(MessageType::DeliveryStatus, body);
-            send_by(owed.route, status, cx);
+            send_by(owed.route, status, None, cx);
         }
         let flood = if message.reply.is_some() { FloodWish::Flood } else { FloodWish::Keep };
         let (kind, lease_set) = match message.data {
             StoreData::RouterInfo { gzip } => {
                 return match inflate(gzip, ROUTER_INFO_MAX) {
                     Ok(info) => self.consider_router_info(message.key, origin, &info, flood, cx),
-                    Err(_) => refuse(RecordKind::RouterInfo, Drop::Malformed, cx),
+                    Err(_) => {
+                        refuse(RecordKind::RouterInfo, Drop::Malformed, Refusals::MALFORMED, cx);
+                    }
                 };
             }
             StoreData::LeaseSet(bytes) => (LeaseSetKind::LeaseSet, bytes),
@@ -127,7 +137,8 @@ impl Netdb {
             StoreData::MetaLeaseSet(bytes) => (LeaseSetKind::MetaLeaseSet, bytes),
         };
         let Ok(lease_set) = AnyLeaseSet::parse(kind, lease_set) else {
-            return refuse(RecordKind::LeaseSet(kind), Drop::Malformed, cx);
+            let kind = RecordKind::LeaseSet(kind);
+            return refuse(kind, Drop::Malformed, Refusals::MALFORMED, cx);
         };
         self.consider_lease_set(message.key, lease_set, origin, flood, cx);
     }
@@ -151,20 +162,22 @@ impl Netdb {
         cx: &mut Context<'_>,
     ) {
         let Ok(unverified) = RouterInfo::parse(info) else {
-            return refuse(RecordKind::RouterInfo, Drop::Malformed, cx);
+            return refuse(RecordKind::RouterInfo, Drop::Malformed, Refusals::MALFORMED, cx);
         };
-        let asked_for = self.lookups.is_under_way(&key);
-        let provenance = match flood {
-            FloodWish::Keep if asked_for => Provenance::Reply,
-            FloodWish::Keep | FloodWish::Flood => Provenance::Published,
+        let own = origin.peer() == Some(unverified.peek().hash());
+        let source = match flood {
+            FloodWish::Flood => Source::Owner,
+            FloodWish::Keep if self.lookups.is_under_way(&key) => Source::Reply,
+            FloodWish::Keep if own => Source::Session,
+            FloodWish::Keep => Source::Flood,
         };
-        let held = self.store.held(&key, provenance);
+        let held = self.store.held(&key, source.provenance());
         let our = cx.node.hash();
         let conditions = self.conditions(&our, cx);
         match acceptance::check_router_info(&key, &unverified, held, &conditions) {
             Ok(()) => {
                 let record = CandidateRecord::RouterInfo(unverified);
-                self.await_verdict(record, origin, flood, provenance, cx);
+                self.await_verdict(record, origin, flood, source, cx);
             }
             Err(rejection) => reject(RecordKind::RouterInfo, rejection, cx),
         }
@@ -178,8 +191,11 @@ impl Netdb {
         flood: FloodWish,
         cx: &mut Context<'_>,
     ) {
-        let provenance = Provenance::Published;
-        let held = self.store.held(&key, provenance);
+        let source = match flood {
+            FloodWish::Flood => Source::Owner,
+            FloodWish::Keep => Source::Flood,
+        };
+        let held = self.store.held(&key, source.provenance());
         let our = cx.node.hash();
         let conditions = self.conditions(&our, cx);
         let kind = RecordKind::LeaseSet(unverified.peek().kind());
@@ -187,7 +203,7 @@ impl Netdb {
         match acceptance::check_lease_set(&key, &unverified, origin_kind, held, &conditions) {
             Ok(()) => {
                 let record = CandidateRecord::LeaseSet(unverified);
-                self.await_verdict(record, origin, flood, provenance, cx);
+                self.await_verdict(record, origin, flood, source, cx);
             }
             Err(rejection) => reject(kind, rejection, cx),
         }
@@ -198,19 +214,19 @@ impl Netdb {
         record: CandidateRecord,
         origin: Origin,
         flood: FloodWish,
-        provenance: Provenance,
+        source: Source,
         cx: &mut Context<'_>,
     ) {
-        let candidate = Candidate { record, from: origin.peer(), flood, provenance };
+        let candidate = Candidate { record, from: origin.peer(), flood, source };
         cx.effects.verifications.push(candidate);
     }
 
     fn verified(&mut self, verified: Verified, cx: &mut Context<'_>) {
-        let Verified { kind, record, from, flood, provenance } = verified;
+        let Verified { kind, record, from, flood, source } = verified;
         let Ok(record) = record else {
-            return refuse(kind, Drop::StoreSignature, cx);
+            return refuse(kind, Drop::StoreSignature, Refusals::SIGNATURE, cx);
         };
-        match self.insert(record.clone(), provenance, cx) {
+        match self.insert(record.clone(), source, cx) {
             Outcome::New | Outcome::Newer => {
                 stores(kind, cx).stored += 1;
                 if flood == FloodWish::Flood && cx.node.floodfill {
@@ -218,7 +234,7 @@ impl Netdb {
                 }
             }
             Outcome::NotNewer => stores(kind, cx).known += 1,
-            Outcome::Full => refuse(kind, Drop::StoreFull, cx),
+            Outcome::Full => refuse(kind, Drop::StoreFull, Refusals::FULL, cx),
         }
     }
 
@@ -245,8 +261,8 @@ impl Netdb {
     }
 
     /// Puts a verified record into the slice and tells those whom it concerns.
-    fn insert(&mut self, record: Record, provenance: Provenance, cx: &mut Context<'_>) -> Outcome {
-        let insertion = self.store.insert(record.clone(), provenance);
+    fn insert(&mut self, record: Record, source: Source, cx: &mut Context<'_>) -> Outcome {
+        let insertion = self.store.insert(record.clone(), source);
         let stored = match insertion.outcome {
             Outcome::New | Outcome::Newer => true,
             Outcome::NotNewer | Outcome::Full => false,
@@ -269,6 +285,7 @@ impl Netdb {
                 }
             }
             if self.lookups.handle_stored(&router.into()) {
+                cx.counters.own_lookups.found += 1;
                 let found = DialerMessage::Found(Arc::clone(info));
                 cx.send(Address::Here, Message::Dialer(found));
             }
@@ -276,15 +293,14 @@ impl Netdb {
         insertion.outcome
     }
 
-    fn lookup(&mut self, body: &Frame, cx: &mut Context<'_>) {
+    fn lookup(&mut self, body: &Frame, arrived: Instant, cx: &mut Context<'_>) {
         let Ok(lookup) = DatabaseLookup::parse(body) else {
+            cx.counters.netdb_refusals.lookups.count(Refusals::MALFORMED);
             cx.count_drop(Drop::Malformed);
             return;
         };
         if !cx.node.floodfill {
-            lookups(lookup.kind, cx).refused += 1;
-            cx.count_drop(Drop::LookupRefused);
-            return;
+            return refuse_lookup(lookup.kind, Refusals::NOT_FLOODFILL, cx);
         }
         let our = cx.node.hash();
         let own = Record::RouterInfo(Arc::clone(&cx.snapshot.router_info));
@@ -313,13 +329,9 @@ impl Netdb {
                 let body = floodfill::search_reply_body(lookup.key, peers, our);
                 cx.message(MessageType::DatabaseSearchReply, body)
             }
-            Err(_) => {
-                lookups(lookup.kind, cx).refused += 1;
-                cx.count_drop(Drop::LookupRefused);
-                return;
-            }
+            Err(refusal) => return refuse_lookup(lookup.kind, refusal.reason(), cx),
         };
-        answer(&lookup, reply, cx);
+        answer(&lookup, arrived, reply, cx);
     }
 
     fn sweep(&mut self, cx: &mut Context<'_>) {
@@ -347,14 +359,14 @@ impl Actor for Netdb {
     fn handle(&mut self, message: NetdbMessage, cx: &mut Context<'_>) {
         match message {
             NetdbMessage::Store { origin, body } => self.store_message(origin, &body, cx),
-            NetdbMessage::Lookup { body } => self.lookup(&body, cx),
+            NetdbMessage::Lookup { body, arrived } => self.lookup(&body, arrived, cx),
             NetdbMessage::SearchReply { origin, body } => self.search_reply(origin, &body, cx),
             NetdbMessage::Find { router, unknown } => self.find(router, unknown, cx),
             NetdbMessage::Learned(router) => self.learned(router, cx),
             NetdbMessage::Explore(explore) => self.explore(explore, cx),
             NetdbMessage::Met(info) => {
                 // Verified in the handshake, where its age and network were checked as well.
-                self.insert(Record::RouterInfo(info), Provenance::Published, cx);
+                self.insert(Record::RouterInfo(info), Source::Session, cx);
             }
             NetdbMessage::Shown { from, key, info, flood } => {
                 self.consider_router_info(key, Origin::Session(from), &info, flood, cx);
@@ -381,14 +393,15 @@ impl Actor for Netdb {
 }
 
 /// Sends the reply to a lookup the way that the lookup asks for.
-fn answer(lookup: &DatabaseLookup<'_>, reply: I2npMessage, cx: &mut Context<'_>) {
+fn answer(lookup: &DatabaseLookup<'_>, arrived: Instant, reply: I2npMessage, cx: &mut Context<'_>) {
+    let answers = Some(arrived);
     let route = floodfill::reply_route(lookup);
     let counts = &mut cx.counters.lookup_replies;
     let sealed = match (&lookup.encryption, &route) {
         // Others encrypt replies only where they go down a tunnel: over a session they are sealed already.
         (LookupEncryption::None, _) | (_, ReplyRoute::Direct(_)) => {
             counts.plain += 1;
-            return send_by(route, reply, cx);
+            return send_by(route, reply, answers, cx);
         }
         (LookupEncryption::Ecies { key, tag }, ReplyRoute::Tunnel { .. }) => {
             counts.ecies += 1;
@@ -404,14 +417,21 @@ fn answer(lookup: &DatabaseLookup<'_>, reply: I2npMessage, cx: &mut Context<'_>)
         }
     };
     let sealed = cx.message(MessageType::Garlic, sealed);
-    send_by(route, sealed, cx);
+    send_by(route, sealed, answers, cx);
 }
 
-fn send_by(route: ReplyRoute, message: I2npMessage, cx: &mut Context<'_>) {
-    match route {
-        ReplyRoute::Direct(router) => cx.deliver(router, message, Unknown::LookUp),
-        ReplyRoute::Tunnel { gateway, tunnel } => cx.deliver_to_tunnel(gateway, tunnel, &message),
-    }
+/// Sends what is owed for a store, or for a lookup that came at `answers`.
+fn send_by(
+    route: ReplyRoute,
+    message: I2npMessage,
+    answers: Option<Instant>,
+    cx: &mut Context<'_>,
+) {
+    let message = match route {
+        ReplyRoute::Direct(_) => message,
+        ReplyRoute::Tunnel { tunnel, .. } => cx.wrap_for_tunnel(tunnel, &message),
+    };
+    cx.deliver_answer(route.router(), message, Unknown::LookUp, answers);
 }
 
 fn accepted_as(origin: Origin) -> acceptance::Origin {
@@ -448,9 +468,16 @@ fn lookups<'a>(kind: LookupKind, cx: &'a mut Context<'_>) -> &'a mut LookupCount
     }
 }
 
-fn refuse(kind: RecordKind, reason: Drop, cx: &mut Context<'_>) {
+fn refuse(kind: RecordKind, drop: Drop, reason: &'static str, cx: &mut Context<'_>) {
     stores(kind, cx).refused += 1;
-    cx.count_drop(reason);
+    cx.counters.netdb_refusals.stores.count(reason);
+    cx.count_drop(drop);
+}
+
+fn refuse_lookup(kind: LookupKind, reason: &'static str, cx: &mut Context<'_>) {
+    lookups(kind, cx).refused += 1;
+    cx.counters.netdb_refusals.lookups.count(reason);
+    cx.count_drop(Drop::LookupRefused);
 }
 
 fn reject(kind: RecordKind, rejection: Rejection, cx: &mut Context<'_>) {
@@ -470,6 +497,6 @@ fn reject(kind: RecordKind, rejection: Rejection, cx: &mut Context<'_>) {
         | Rejection::NoVersion
         | Rejection::NoAddress
         | Rejection::NotFloodfill
-        | Rejection::Indirect => refuse(kind, Drop::StoreRefused, cx),
+        | Rejection::Indirect => refuse(kind, Drop::StoreRefused, rejection.reason(), cx),
     }
 }

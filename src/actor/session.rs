@@ -328,15 +328,16 @@ impl SessionActor {
         }
     }
 
-    /// Queues an I2NP message, or counts it where the peer does not keep up.
-    pub fn send(&mut self, message: &I2npMessage, cx: &mut Context<'_>) {
-        let Phase::Established { session, .. } = &mut self.phase else { return };
+    /// Queues an I2NP message, or counts it where the peer does not keep up. Says whether it was queued.
+    pub fn send(&mut self, message: &I2npMessage, cx: &mut Context<'_>) -> bool {
+        let Phase::Established { session, .. } = &mut self.phase else { return false };
         if session.queued_bytes() + message.body.len() > cx.node.limits.session_queue_bytes {
             cx.count_drop(Drop::SessionQueueFull);
-            return;
+            return false;
         }
         cx.counters.messages_sent += 1;
         session.queue_message(message);
+        true
     }
 
     /// Bytes that wait for the peer to read, here and in the transport.

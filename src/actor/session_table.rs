@@ -59,6 +59,8 @@ pub struct SessionTable {
     knocks: BTreeMap<IpAddr, Instant>,
     /// Dials that stand back, by the time at which they are taken up again.
     postponed: BTreeMap<(Instant, RouterHash), Ntcp2Endpoint>,
+    /// When the lookups arrived whose answers sessions were given in this turn.
+    answered: Vec<Instant>,
 }
 
 /// Counts of established sessions.
@@ -95,6 +97,7 @@ impl SessionTable {
             reached: false,
             knocks: BTreeMap::new(),
             postponed: BTreeMap::new(),
+            answered: Vec::new(),
         }
     }
 
@@ -217,6 +220,10 @@ impl SessionTable {
                 session.settle(&mut self.waiting_bytes);
             }
         }
+        if !self.answered.is_empty() {
+            let answered = TransportEffect::Answered(std::mem::take(&mut self.answered));
+            cx.effects.transport.push_back(answered);
+        }
     }
 
     fn deliver(
@@ -224,6 +231,7 @@ impl SessionTable {
         to: RouterHash,
         message: I2npMessage,
         unknown: Unknown,
+        answers: Option<Instant>,
         cx: &mut Context<'_>,
     ) {
         let newest = self.by_router.get(&to).and_then(|keys| keys.last()).copied();
@@ -234,7 +242,9 @@ impl SessionTable {
                 cx.count_drop(Drop::QueuedBytesFull);
                 return cx.frames.give_back(message.body);
             }
-            session.send(&message, cx);
+            if session.send(&message, cx) {
+                self.answered.extend(answers);
+            }
             cx.frames.give_back(message.body);
             session.settle(&mut self.waiting_bytes);
             self.dirty.push(key);
@@ -409,7 +419,8 @@ impl SessionTable {
                         cx.frames.give_back(message.body);
                         continue;
                     }
-                    let inbound = Inbound { origin: Origin::Session(peer), message };
+                    let (origin, arrived) = (Origin::Session(peer), cx.now.instant);
+                    let inbound = Inbound { origin, message, arrived };
                     cx.send(Address::Here, Message::Inbound(inbound));
                 }
                 Event::RouterInfo { info, flood } => {
@@ -469,8 +480,8 @@ impl Actor for SessionTable {
 
     fn handle(&mut self, message: SessionMessage, cx: &mut Context<'_>) {
         match message {
-            SessionMessage::Deliver { to, message, unknown } => {
-                self.deliver(to, message, unknown, cx);
+            SessionMessage::Deliver { to, message, unknown, answers } => {
+                self.deliver(to, message, unknown, answers, cx);
             }
             SessionMessage::Knock(knock) => self.note_knock(knock, cx),
             SessionMessage::Dial(endpoint) => self.dial(endpoint, cx),

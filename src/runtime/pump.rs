@@ -125,6 +125,7 @@ pub struct Pump<M> {
     turns: Histogram,
     queue_delays: Histogram,
     waits: Waits,
+    lookup_delays: Histogram,
     saves_dropped: u64,
 }
 
@@ -167,6 +168,7 @@ impl<M: Machine> Pump<M> {
             turns: Histogram::new(Histogram::MICROSECONDS),
             queue_delays: Histogram::new(Histogram::MICROSECONDS),
             waits: Waits::since(Instant(0)),
+            lookup_delays: Histogram::new(Histogram::MICROSECONDS),
             saves_dropped: 0,
         }
     }
@@ -286,6 +288,12 @@ impl<M: Machine> Pump<M> {
                     let content = Content::Envelope(envelope);
                     mesh.send(to, queue(lane), Parcel { at: now.instant, content });
                 }
+                Output::Answered(arrived) => {
+                    let end = self.parts.clock.instant();
+                    for at in arrived {
+                        self.lookup_delays.record(microseconds(end.since(at)));
+                    }
+                }
                 Output::SaveRouterInfo(bytes) => {
                     if !self.parts.disk.replace(&self.parts.router_info_path, bytes) {
                         self.saves_dropped += 1;
@@ -364,6 +372,9 @@ impl<M: Machine> Pump<M> {
         let delays = "Time that inputs of a shard waited for its turn.";
         report.histograms.push(of("turn_seconds", turns, self.turns));
         report.histograms.push(of("queue_delay_seconds", delays, self.queue_delays));
+        let lookups = "Time from the beginning of the turn in which a lookup came to when its answer was given to the \
+                       socket of a session; not of those for which a router had to be dialled.";
+        report.histograms.push(of("lookup_delay_seconds", lookups, self.lookup_delays));
         report
     }
 

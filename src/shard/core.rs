@@ -26,7 +26,7 @@ use crate::actor::transit::TransitTunnels;
 use crate::base::frame::FramePool;
 use crate::base::id::{ConnectionId, RouterHash, ShardId};
 use crate::base::rng::ShardRng;
-use crate::base::time::{Instant, Now};
+use crate::base::time::{Instant, Now, UnixTime};
 use crate::crypto::x25519::public_key;
 use crate::proto::local::HopIdentity;
 use crate::proto::ntcp2::Local;
@@ -125,6 +125,9 @@ pub enum Output {
         /// What.
         envelope: Envelope,
     },
+    /// The outputs before this one answer lookups, which arrived at these times: how long that took is known once they
+    /// have been carried out.
+    Answered(Vec<Instant>),
     /// Write our RouterInfo to the data directory.
     SaveRouterInfo(Arc<[u8]>),
     /// Write to the netdb's file what the netdb now holds of a router.
@@ -159,6 +162,8 @@ pub struct Shard {
     stopped: bool,
     /// When it was told, and how long.
     queue_delay: (Instant, Duration),
+    /// The time of the last turn.
+    turned: UnixTime,
     actors: Actors,
 }
 
@@ -211,6 +216,7 @@ impl Shard {
             outputs: VecDeque::new(),
             stopped: false,
             queue_delay: (now.instant, Duration::ZERO),
+            turned: now.unix,
             actors,
         };
         shard.seed(seeds, now);
@@ -283,6 +289,7 @@ impl Shard {
 
     /// One turn: timers, actors until idle, shared work in batches, and everything that is to be sent.
     pub fn turn(&mut self, now: Now) {
+        self.turned = now.unix;
         let (actors, cx) = self.split(now);
         actors.sessions.begin_turn(&cx);
         actors.build.begin_turn(&cx);
@@ -335,6 +342,7 @@ impl Shard {
             sessions: self.actors.sessions.counts(),
             tunnels: self.actors.transit.counts(),
             records: self.actors.netdb.counts(),
+            tallies: self.actors.netdb.tallies(self.turned),
             dials: self.actors.dialer.len(),
             builds_waiting: self.actors.build.waiting(),
             frames: self.frames.counts(),
@@ -535,6 +543,7 @@ impl Shard {
             }
             TransportEffect::Send { connection, bytes } => Output::Send { connection, bytes },
             TransportEffect::Close { connection, how } => Output::Close { connection, how },
+            TransportEffect::Answered(arrived) => Output::Answered(arrived),
             TransportEffect::SaveRouterInfo(info) => Output::SaveRouterInfo(info),
             TransportEffect::Remember { router, info } => Output::Remember { router, info },
             TransportEffect::HandOver { connection, router, message } => {

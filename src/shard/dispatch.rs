@@ -17,7 +17,7 @@ use crate::wire::i2np::tunnel_gateway::TunnelGateway;
 
 /// Sends an I2NP message on to its actor, or counts why not.
 pub fn dispatch(inbound: Inbound, cx: &mut Context<'_>) {
-    let Inbound { origin, message } = inbound;
+    let Inbound { origin, message, arrived } = inbound;
     let now = cx.now.unix;
     if now.since(message.expiration) > MESSAGE_LATE_MAX {
         return cx.count_drop(Drop::Expired);
@@ -46,7 +46,7 @@ pub fn dispatch(inbound: Inbound, cx: &mut Context<'_>) {
         },
         MessageType::DatabaseLookup => match record_key(&body) {
             Some(key) => {
-                let lookup = NetdbMessage::Lookup { body };
+                let lookup = NetdbMessage::Lookup { body, arrived };
                 cx.send(Address::Record(key), Message::Netdb(lookup));
             }
             None => cx.count_drop(Drop::Malformed),

@@ -1,12 +1,14 @@
 //! What the metrics show of one shard: names, labels and numbers, without knowledge of any text format.
 
-use crate::actor::counters::{Batches, Counters, Drop, LookupCounts, SessionEnd, StoreCounts};
+use crate::actor::counters::{
+    Batches, Counters, Drop, LookupCounts, ReasonCounts, SessionEnd, StoreCounts,
+};
 use crate::actor::session_table::SessionCounts;
 use crate::actor::transit::TransitCounts;
 use crate::base::frame::FrameCounts;
 use crate::base::histogram::Histogram;
 use crate::base::id::ShardId;
-use crate::proto::netdb::store::Counts;
+use crate::proto::netdb::store::{Counts, Tally};
 use crate::wire::lease_set::LeaseSetKind;
 
 /// All samples of one shard at one moment.
@@ -83,6 +85,8 @@ pub struct Live {
     pub tunnels: TransitCounts,
     /// Netdb records.
     pub records: Counts,
+    /// RouterInfos, and lease sets, by source and age.
+    pub tallies: [Tally; 2],
     /// Routers being found or dialled.
     pub dials: usize,
     /// Build requests that wait for their Diffie-Hellman.
@@ -263,6 +267,9 @@ fn netdb(samples: &mut Samples, counters: &Counters, live: &Live) {
         let labels = [("kind", "lease_set"), ("type", kind.label())];
         samples.gauge("netdb_records", help, &labels, *live.records.lease_sets.of(kind));
     }
+    for (kind, tally) in ["router_info", "lease_set"].into_iter().zip(live.tallies) {
+        tallies(samples, kind, &tally);
+    }
     stores(samples, &[("kind", "router_info")], counters.stores_router_info);
     for kind in LeaseSetKind::ALL {
         let labels = [("kind", "lease_set"), ("type", kind.label())];
@@ -276,6 +283,14 @@ fn netdb(samples: &mut Samples, counters: &Counters, live: &Live) {
     for (sealed, count) in [("no", replies.plain), ("ecies", replies.ecies), ("aes", replies.aes)] {
         samples.counter("netdb_replies_total", help, &[("sealed", sealed)], count);
     }
+    own_lookups(samples, counters);
+    refusals(
+        samples,
+        ("netdb_stores_refused_total", "Stores refused."),
+        &counters.netdb_refusals.stores,
+    );
+    let name = ("netdb_lookups_refused_total", "Lookups refused.");
+    refusals(samples, name, &counters.netdb_refusals.lookups);
     let help = "Explorations of ours, by what became of them.";
     for (result, count) in
         [("asked", counters.explorations_asked), ("answered", counters.explorations_answered)]
@@ -286,6 +301,45 @@ fn netdb(samples: &mut Samples, counters: &Counters, live: &Live) {
     samples.counter("netdb_floods_total", help, &[], counters.floods);
     let help = "Publications of our RouterInfo that a floodfill confirmed.";
     samples.counter("publications_confirmed_total", help, &[], counters.publications_confirmed);
+}
+
+fn tallies(samples: &mut Samples, kind: &str, tally: &Tally) {
+    let help = "Records in the netdb, by how they came to us.";
+    for (source, count) in tally.sources() {
+        let labels = [("kind", kind), ("source", source.label())];
+        samples.gauge("netdb_records_by_source", help, &labels, count);
+    }
+    let help = "Records in the netdb, by the age of their dates; each in one class.";
+    for (age, count) in tally.ages() {
+        samples.gauge("netdb_records_by_age", help, &[("kind", kind), ("age", age)], count);
+    }
+}
+
+fn own_lookups(samples: &mut Samples, counters: &Counters) {
+    let help = "Lookups that this router began itself, by what became of them.";
+    let counts = counters.own_lookups;
+    let results = [
+        ("begun", counts.begun),
+        ("found", counts.found),
+        ("failed", counts.failed),
+        ("busy", counts.busy),
+        ("no_floodfill", counts.no_floodfill),
+    ];
+    for (result, count) in results {
+        samples.counter("netdb_own_lookups_total", help, &[("result", result)], count);
+    }
+    let help = "Questions that these lookups sent to floodfills.";
+    samples.counter("netdb_asked_total", help, &[], counts.asked);
+}
+
+fn refusals(
+    samples: &mut Samples,
+    (name, help): (&'static str, &'static str),
+    counts: &ReasonCounts,
+) {
+    for (reason, count) in counts.iter() {
+        samples.counter(name, help, &[("reason", reason)], count);
+    }
 }
 
 fn stores(samples: &mut Samples, kind: &[(&'static str, &str)], counts: StoreCounts) {

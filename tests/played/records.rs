@@ -123,6 +123,15 @@ fn lease_sets_of_every_type_are_stored_flooded_and_found_in_every_way() {
         assert_eq!(of("netdb_stores_total", "stored"), 1.0, "{kind}");
         assert_eq!(of("netdb_lookups_total", "found"), 6.0, "{kind}");
     }
+    let lease_sets =
+        |label| metrics.sum("netdb_records_by_source", &[("kind", "lease_set"), label]);
+    assert_eq!(lease_sets(("source", "owner")), 4.0);
+    let young = [("kind", "lease_set"), ("age", "below_10_min")];
+    assert_eq!(metrics.sum("netdb_records_by_age", &young), 4.0);
+    // Every answer went out over a session, so each has its delay.
+    let answers = ["found", "referred"];
+    let answers = answers.map(|result| metrics.sum("netdb_lookups_total", &[("result", result)]));
+    assert_eq!(metrics.sum("lookup_delay_seconds_count", &[]), answers.iter().sum::<f64>());
     assert_eq!(metrics.sum("netdb_replies_total", &[("sealed", "ecies")]), 5.0);
     assert_eq!(metrics.sum("netdb_replies_total", &[("sealed", "aes")]), 5.0);
     node.stop();

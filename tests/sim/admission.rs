@@ -187,6 +187,7 @@ fn turn(shard: &mut Shard, now: Now) -> (usize, usize) {
             | Output::HandOver { .. }
             | Output::Envelope { .. }
             | Output::SaveRouterInfo(_)
+            | Output::Answered(_)
             | Output::Remember { .. } => {}
         }
     }

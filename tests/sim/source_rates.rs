@@ -34,11 +34,21 @@ fn a_source_that_floods_is_cut_off_alone() {
         }
         world.run_for(Duration::from_secs(1));
     };
-    for (kind, rate, reason) in [
-        (MessageType::DatabaseStore, limits.stores.address, "store_rate"),
-        (MessageType::DatabaseLookup, limits.lookups.address, "lookup_rate"),
-        (MessageType::ShortTunnelBuild, limits.builds.address, "build_rate"),
-        (MessageType::Garlic, limits.garlic.address, "garlic_rate"),
+    for (kind, rate, reason, of_netdb) in [
+        (
+            MessageType::DatabaseStore,
+            limits.stores.address,
+            "store_rate",
+            Some("netdb_stores_refused_total"),
+        ),
+        (
+            MessageType::DatabaseLookup,
+            limits.lookups.address,
+            "lookup_rate",
+            Some("netdb_lookups_refused_total"),
+        ),
+        (MessageType::ShortTunnelBuild, limits.builds.address, "build_rate", None),
+        (MessageType::Garlic, limits.garlic.address, "garlic_rate", None),
     ] {
         let malformed = drops(&world, "malformed");
         send(&mut world, flooder, kind, rate.burst() + 500);
@@ -47,6 +57,10 @@ fn a_source_that_floods_is_cut_off_alone() {
         assert!((500 - rate.per_second()..=500).contains(&refused), "{reason}: {refused}");
         let passed = drops(&world, "malformed") - malformed;
         assert_eq!(passed + refused, rate.burst() + 500);
+        if let Some(name) = of_netdb {
+            assert_eq!(world.metric(node, name, "rate"), refused);
+            assert_eq!(world.metric(node, name, "malformed"), passed);
+        }
         send(&mut world, other, kind, 100);
         assert_eq!(drops(&world, reason), refused, "a neighbour pays for nothing");
         // In time it may speak again.

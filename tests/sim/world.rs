@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use floodway::actor::node::NodeConfig;
 use floodway::base::id::{ConnectionId, ConnectionOrigin, RouterHash, ShardId};
@@ -114,6 +115,8 @@ pub struct World {
     pub stalled: Vec<usize>,
     /// Shards whose work takes time.
     labour: Option<Labour>,
+    /// How long lookups took from their arrival to the answer, per node.
+    pub answered: HashMap<usize, Vec<Duration>>,
 }
 
 impl World {
@@ -138,6 +141,7 @@ impl World {
             wakes: HashMap::new(),
             stalled: Vec::new(),
             labour: None,
+            answered: HashMap::new(),
         }
     }
 
@@ -490,6 +494,11 @@ impl World {
                 self.input(node, to.index(), Input::Envelope(envelope));
             }
             Output::SaveRouterInfo(info) => self.nodes[node].router_info = Some(info),
+            Output::Answered(arrived) => {
+                let now = self.now().instant;
+                let delays = arrived.into_iter().map(|at| now.since(at));
+                self.answered.entry(node).or_default().extend(delays);
+            }
             // These routers do not come back.
             Output::Remember { .. } => {}
         }

@@ -68,8 +68,12 @@ impl Netdb {
                 let floodfills = &cx.snapshot.floodfills;
                 self.lookups.start(router.into(), Purpose::Needed, cx.now, floodfills)
             }
-            Unknown::Drop => Started::NoFloodfill,
+            Unknown::Drop => {
+                cx.send(Address::Here, Message::Dialer(DialerMessage::NotFound(router)));
+                return;
+            }
         };
+        count_start(started, cx);
         match started {
             Started::Begun | Started::UnderWay => self.drain_lookups(cx),
             Started::Busy | Started::NoFloodfill => {
@@ -83,7 +87,9 @@ impl Netdb {
             return;
         }
         let floodfills = &cx.snapshot.floodfills;
-        match self.lookups.start(router.into(), Purpose::Learned, cx.now, floodfills) {
+        let started = self.lookups.start(router.into(), Purpose::Learned, cx.now, floodfills);
+        count_start(started, cx);
+        match started {
             Started::Begun => self.drain_lookups(cx),
             Started::UnderWay | Started::Busy | Started::NoFloodfill => {}
         }
@@ -91,9 +97,11 @@ impl Netdb {
 
     pub(super) fn drain_lookups(&mut self, cx: &mut Context<'_>) {
         while let Some(Ask { floodfill, key, excluded }) = self.lookups.poll_ask() {
+            cx.counters.own_lookups.asked += 1;
             ask(floodfill, key, LookupKind::RouterInfo, &excluded, cx);
         }
         while let Some(key) = self.lookups.poll_failed() {
+            cx.counters.own_lookups.failed += 1;
             let not_found = DialerMessage::NotFound(key.as_router());
             cx.send(Address::Here, Message::Dialer(not_found));
         }
@@ -101,6 +109,16 @@ impl Netdb {
             let learned = NetdbMessage::Learned(router);
             cx.send(Address::Router(router), Message::Netdb(learned));
         }
+    }
+}
+
+fn count_start(started: Started, cx: &mut Context<'_>) {
+    let counts = &mut cx.counters.own_lookups;
+    match started {
+        Started::Begun => counts.begun += 1,
+        Started::UnderWay => {}
+        Started::Busy => counts.busy += 1,
+        Started::NoFloodfill => counts.no_floodfill += 1,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::SessionTable;
 use crate::actor::contract::Context;
-use crate::actor::counters::Drop;
+use crate::actor::counters::{Drop, Refusals};
 use crate::actor::node::ShardLimits;
 use crate::base::rng::ShardRng;
 use crate::base::slab::SlabKey;
@@ -68,6 +68,12 @@ impl SessionTable {
         };
         let admitted = admission.admit(remote.ip(), cx.now.instant).is_ok();
         if !admitted {
+            let refusals = &mut cx.counters.netdb_refusals;
+            if reason == Drop::StoreRate {
+                refusals.stores.count(Refusals::RATE);
+            } else if reason == Drop::LookupRate {
+                refusals.lookups.count(Refusals::RATE);
+            }
             cx.count_drop(reason);
         }
         admitted

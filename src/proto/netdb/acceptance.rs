@@ -142,6 +142,25 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// All that [`Rejection::reason`] says, but of a record that is not newer, which is no refusal.
+    pub const REASONS: &'static [&'static str] = &[
+        "foreign_key",
+        "own",
+        "future",
+        "old",
+        "expired",
+        "key_expired",
+        "far_expiry",
+        "blinded_key_type",
+        "unpublished",
+        "no_network",
+        "other_network",
+        "no_version",
+        "no_address",
+        "not_floodfill",
+        "indirect",
+    ];
+
     /// The reason as a metrics label.
     #[must_use]
     pub fn reason(&self) -> &'static str {

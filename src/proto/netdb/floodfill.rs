@@ -84,6 +84,9 @@ pub enum LookupRefusal {
 }
 
 impl LookupRefusal {
+    /// All that [`LookupRefusal::reason`] says.
+    pub const REASONS: &'static [&'static str] = &["zero_key", "no_requester"];
+
     /// The reason as a metrics label.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -290,7 +293,7 @@ pub fn delivery_status_body(token: u32, now: UnixTime, rng: &mut ShardRng) -> Fr
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::{KindLimits, Provenance, StoreLimits};
+    use super::super::store::{KindLimits, Source, StoreLimits};
     use super::super::testing::{
         FLOODFILL, NOON, ROUTER, hash, lease_set, lease_set_of, router_info,
     };
@@ -328,10 +331,10 @@ mod tests {
             meta_lease_sets: limits,
         });
         let records = [
-            (Record::RouterInfo(router_info(1, NOON, ROUTER)), Provenance::Published),
-            (Record::LeaseSet(lease_set(2, NOON, 600)), Provenance::Published),
-            (Record::RouterInfo(router_info(3, NOON, ROUTER)), Provenance::Reply),
-            (Record::LeaseSet(lease_set(4, NOON, 600)), Provenance::Reply),
+            (Record::RouterInfo(router_info(1, NOON, ROUTER)), Source::Owner),
+            (Record::LeaseSet(lease_set(2, NOON, 600)), Source::Owner),
+            (Record::RouterInfo(router_info(3, NOON, ROUTER)), Source::Reply),
+            (Record::LeaseSet(lease_set(4, NOON, 600)), Source::Reply),
         ];
         for (record, provenance) in records {
             let _ = store.insert(record, provenance);
@@ -388,7 +391,7 @@ mod tests {
         for kind in LeaseSetKind::ALL {
             let mut store = full_store();
             let set = lease_set_of(kind, 20, NOON, 600);
-            let _ = store.insert(Record::LeaseSet(set.clone()), Provenance::Published);
+            let _ = store.insert(Record::LeaseSet(set.clone()), Source::Owner);
             let from = Answerer { store: &store, ..from };
             let found = decide(&lookup(set.key(), lease_sets), &from, NOON);
             let Ok(LookupAnswer::Record(Record::LeaseSet(found))) = found else {

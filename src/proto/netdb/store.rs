@@ -9,6 +9,8 @@
 //! **Who is answered.** A record is given to others only if it was published to us. What we asked for ourselves is
 //! for our own use: to serve it would tell others what we asked for.
 
+mod census;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,8 @@ use crate::base::time::UnixTime;
 use crate::wire::lease_set::{AnyLeaseSet, LeaseSetKind, PerLeaseSetKind};
 use crate::wire::router_info::RouterInfo;
 
+use self::census::Census;
+pub use self::census::{Source, Tally};
 use super::acceptance::{KNOWN_ROUTERS_FEW, ROUTER_AGE_MAX};
 
 /// For so long after the start no RouterInfo is dropped for its age: those on disk and from reseeds are old, and
@@ -231,12 +235,15 @@ pub struct Store {
     lease_sets: Ranking,
     meta_lease_sets: Ranking,
     lease_sets_by_kind: PerLeaseSetKind<usize>,
+    router_census: Census,
+    lease_set_census: Census,
     explorable: Vec<RouterHash>,
 }
 
 struct Entry {
     record: Record,
     provenance: Provenance,
+    source: Source,
     /// Place in the list of explorable routers, for those that are in it.
     place: Option<usize>,
 }
@@ -258,6 +265,8 @@ impl Store {
             lease_sets: Ranking::new(limits.lease_sets),
             meta_lease_sets: Ranking::new(limits.meta_lease_sets),
             lease_sets_by_kind: PerLeaseSetKind::default(),
+            router_census: Census::default(),
+            lease_set_census: Census::default(),
             explorable: Vec::new(),
         }
     }
@@ -276,14 +285,14 @@ impl Store {
     }
 
     /// Stores `record`, if it is newer than the one held under its key and there is room or room can be made.
-    pub fn insert(&mut self, record: Record, provenance: Provenance) -> Insertion {
+    pub fn insert(&mut self, record: Record, source: Source) -> Insertion {
         let key = record.key();
         let (outcome, provenance) = match self.entries.get(&key) {
-            Some(held) => match judge(held, &record, provenance) {
+            Some(held) => match judge(held, &record, source.provenance()) {
                 Some(stored) => stored,
                 None => return Insertion::of(Outcome::NotNewer),
             },
-            None => (Outcome::New, provenance),
+            None => (Outcome::New, source.provenance()),
         };
         let rank = (record.rank(), key);
         let class = record.kind().class();
@@ -300,7 +309,7 @@ impl Store {
             self.remove(victim);
         }
         self.remove(&key);
-        self.add(Entry { record, provenance, place: None });
+        self.add(Entry { record, provenance, source, place: None });
         Insertion { outcome, shed }
     }
 
@@ -383,6 +392,25 @@ impl Store {
         }
     }
 
+    /// The RouterInfos by where they came from and by their age at `now`.
+    #[must_use]
+    pub fn tally_routers(&self, now: UnixTime) -> Tally {
+        self.router_census.tally(now)
+    }
+
+    /// The lease sets of all types, likewise.
+    #[must_use]
+    pub fn tally_lease_sets(&self, now: UnixTime) -> Tally {
+        self.lease_set_census.tally(now)
+    }
+
+    fn census(&mut self, kind: RecordKind) -> &mut Census {
+        match kind {
+            RecordKind::RouterInfo => &mut self.router_census,
+            RecordKind::LeaseSet(_) => &mut self.lease_set_census,
+        }
+    }
+
     fn ranking(&self, class: Class) -> &Ranking {
         match class {
             Class::Router => &self.routers,
@@ -431,6 +459,7 @@ impl Store {
         if let RecordKind::LeaseSet(kind) = kind {
             *self.lease_sets_by_kind.of_mut(kind) += 1;
         }
+        self.census(kind).add(entry.source, entry.record.published());
         let ranking = self.ranking_mut(kind.class());
         ranking.order.insert((entry.record.rank(), key));
         ranking.bytes += entry.record.bytes().len();
@@ -449,6 +478,7 @@ impl Store {
         if let RecordKind::LeaseSet(kind) = kind {
             *self.lease_sets_by_kind.of_mut(kind) -= 1;
         }
+        self.census(kind).remove(entry.source, entry.record.published());
         let ranking = self.ranking_mut(kind.class());
         ranking.order.remove(&(entry.record.rank(), *key));
         ranking.bytes -= entry.record.bytes().len();

@@ -45,7 +45,7 @@ fn stored(outcome: Outcome) -> Insertion {
 fn newer_replaces_older() {
     for make in makers() {
         let mut store = wide();
-        let mut insert = |record| store.insert(record, Provenance::Published);
+        let mut insert = |record| store.insert(record, Source::Owner);
         assert_eq!(insert(make(1, NOON)), stored(Outcome::New));
         assert_eq!(insert(make(1, NOON)), stored(Outcome::NotNewer));
         assert_eq!(insert(make(1, NOON - MINUTE)), stored(Outcome::NotNewer));
@@ -63,14 +63,14 @@ fn what_we_looked_up_is_ours_alone_until_it_is_published() {
         let mut store = wide();
         let record = make(1, NOON);
         let key = record.key();
-        assert_eq!(store.insert(record.clone(), Provenance::Reply), stored(Outcome::New));
+        assert_eq!(store.insert(record.clone(), Source::Reply), stored(Outcome::New));
         assert!(store.find_published(&key, NOON).is_none());
         assert_eq!(store.counts().explorable, 0);
         assert_eq!(store.held(&key, Provenance::Reply), Some(NOON));
         assert_eq!(store.held(&key, Provenance::Published), None);
         let older = make(1, NOON - MINUTE);
-        assert_eq!(store.insert(older, Provenance::Published), stored(Outcome::NotNewer));
-        assert_eq!(store.insert(record, Provenance::Published), stored(Outcome::New));
+        assert_eq!(store.insert(older, Source::Owner), stored(Outcome::NotNewer));
+        assert_eq!(store.insert(record, Source::Owner), stored(Outcome::New));
         assert!(store.find_published(&key, NOON).is_some());
     }
 }
@@ -82,8 +82,8 @@ fn a_reply_renews_a_published_router_but_not_a_lease_set() {
     {
         let key = make(1, NOON).key();
         // The seed's router and destination share a key: one at a time.
-        let _ = store.insert(make(1, NOON), Provenance::Published);
-        let insertion = store.insert(make(1, NOON + MINUTE), Provenance::Reply);
+        let _ = store.insert(make(1, NOON), Source::Owner);
+        let insertion = store.insert(make(1, NOON + MINUTE), Source::Reply);
         assert_eq!(insertion.outcome, outcome);
         assert!(store.find_published(&key, NOON).is_some());
         store = wide();
@@ -93,8 +93,8 @@ fn a_reply_renews_a_published_router_but_not_a_lease_set() {
 #[test]
 fn routers_are_found_for_ourselves_however_they_came() {
     let mut store = wide();
-    let _ = store.insert(router(1, NOON), Provenance::Reply);
-    let _ = store.insert(leases(2, NOON), Provenance::Published);
+    let _ = store.insert(router(1, NOON), Source::Reply);
+    let _ = store.insert(leases(2, NOON), Source::Owner);
     assert_eq!(store.router(&hash(1)).unwrap().hash(), hash(1));
     assert!(store.router(&hash(2)).is_none(), "a lease set is no router");
     assert!(store.router(&hash(3)).is_none());
@@ -105,13 +105,13 @@ fn routers_are_found_for_ourselves_however_they_came() {
 fn the_least_life_gives_way() {
     for make in makers() {
         let mut store = narrow(2);
-        let _ = store.insert(make(1, NOON), Provenance::Published);
-        let _ = store.insert(make(2, NOON + MINUTE), Provenance::Published);
-        let refused = store.insert(make(3, NOON - MINUTE), Provenance::Published);
+        let _ = store.insert(make(1, NOON), Source::Owner);
+        let _ = store.insert(make(2, NOON + MINUTE), Source::Owner);
+        let refused = store.insert(make(3, NOON - MINUTE), Source::Owner);
         assert_eq!(refused, stored(Outcome::Full));
-        let insertion = store.insert(make(3, NOON + 2 * MINUTE), Provenance::Published);
+        let insertion = store.insert(make(3, NOON + 2 * MINUTE), Source::Owner);
         assert_eq!(insertion, Insertion { outcome: Outcome::New, shed: vec![make(1, NOON).key()] });
-        let renewed = store.insert(make(2, NOON + 3 * MINUTE), Provenance::Published);
+        let renewed = store.insert(make(2, NOON + 3 * MINUTE), Source::Owner);
         assert_eq!(renewed, stored(Outcome::Newer), "in its own place: nobody else goes");
     }
 }
@@ -119,8 +119,8 @@ fn the_least_life_gives_way() {
 #[test]
 fn one_kind_cannot_displace_the_other() {
     let mut store = narrow(1);
-    let _ = store.insert(router(1, NOON), Provenance::Published);
-    let insertion = store.insert(leases(2, NOON + MINUTE), Provenance::Published);
+    let _ = store.insert(router(1, NOON), Source::Owner);
+    let insertion = store.insert(leases(2, NOON + MINUTE), Source::Owner);
     assert_eq!(insertion, stored(Outcome::New));
     assert_eq!((store.counts().routers, store.counts().all_lease_sets()), (1, 1));
 }
@@ -134,7 +134,7 @@ fn of_two_types_under_one_key_the_later_stays() {
             let mut store = wide();
             let mut insert = |kind, published, seconds| {
                 let set = lease_set_of(kind, 1, published, seconds);
-                store.insert(Record::LeaseSet(set), Provenance::Published)
+                store.insert(Record::LeaseSet(set), Source::Owner)
             };
             assert_eq!(insert(held, NOON, 600), stored(Outcome::New));
             // However long it lives.
@@ -152,14 +152,14 @@ fn meta_lease_sets_have_bounds_of_their_own() {
     let mut store = narrow(1);
     let of = |kind, seed, seconds| Record::LeaseSet(lease_set_of(kind, seed, NOON, seconds));
     let meta = of(LeaseSetKind::MetaLeaseSet, 1, u16::MAX);
-    assert_eq!(store.insert(meta, Provenance::Published), stored(Outcome::New));
+    assert_eq!(store.insert(meta, Source::Owner), stored(Outcome::New));
     for (kind, seed) in [(LeaseSetKind::LeaseSet2, 2), (LeaseSetKind::EncryptedLeaseSet, 3)] {
-        let insertion = store.insert(of(kind, seed, 600 + u16::from(seed)), Provenance::Published);
+        let insertion = store.insert(of(kind, seed, 600 + u16::from(seed)), Source::Owner);
         assert_eq!(insertion.outcome, Outcome::New);
         assert_eq!(insertion.shed.len(), usize::from(seed) - 2, "by one of its own bounds");
     }
     let lesser = of(LeaseSetKind::MetaLeaseSet, 4, u16::MAX - 1);
-    assert_eq!(store.insert(lesser, Provenance::Published), stored(Outcome::Full));
+    assert_eq!(store.insert(lesser, Source::Owner), stored(Outcome::Full));
     let counts = store.counts();
     assert_eq!(*counts.lease_sets.of(LeaseSetKind::MetaLeaseSet), 1);
     assert_eq!(counts.all_lease_sets(), 2);
@@ -175,13 +175,13 @@ fn bytes_are_bounded_too() {
     let mut store = Store::new(each(KindLimits { records_max: 100, bytes_max }));
     for seed in 1..=3 {
         let published = NOON + u32::from(seed) * MINUTE;
-        let _ = store.insert(router(seed, published), Provenance::Published);
+        let _ = store.insert(router(seed, published), Source::Owner);
     }
     assert_eq!(store.counts().routers, 2);
     assert!(store.router(&hash(1)).is_none());
     let tiny = KindLimits { records_max: 100, bytes_max: size - 1 };
     let mut store = Store::new(each(tiny));
-    let insertion = store.insert(router(1, NOON), Provenance::Published);
+    let insertion = store.insert(router(1, NOON), Source::Owner);
     assert_eq!(insertion, stored(Outcome::Full));
 }
 
@@ -189,7 +189,7 @@ fn bytes_are_bounded_too() {
 fn lease_sets_go_when_their_time_is_over() {
     for make in makers().skip(1) {
         let mut store = wide();
-        let _ = store.insert(make(1, NOON), Provenance::Published);
+        let _ = store.insert(make(1, NOON), Source::Owner);
         let key = make(1, NOON).key();
         let end = NOON + 10 * MINUTE;
         let before = end - Duration::from_millis(1);
@@ -206,7 +206,7 @@ fn old_routers_go_only_when_they_can_be_spared() {
     let mut store = wide();
     for seed in 1..=4 {
         let published = NOON + u32::from(seed) * MINUTE;
-        let _ = store.insert(router(seed, published), Provenance::Published);
+        let _ = store.insert(router(seed, published), Source::Owner);
     }
     let hour_later = NOON + 63 * MINUTE;
     assert_eq!(store.expire(hour_later, 0), Gone::default());
@@ -231,12 +231,12 @@ fn samples_hold_published_routers_that_are_no_floodfills() {
     let mut store = wide();
     let mut rng = ShardRng::from_seed([1; 32]);
     for seed in 1..=30 {
-        let _ = store.insert(router(seed, NOON), Provenance::Published);
+        let _ = store.insert(router(seed, NOON), Source::Owner);
     }
-    let _ = store.insert(router(31, NOON), Provenance::Reply);
+    let _ = store.insert(router(31, NOON), Source::Reply);
     let floodfill = Record::RouterInfo(router_info(32, NOON, FLOODFILL));
-    let _ = store.insert(floodfill, Provenance::Published);
-    let _ = store.insert(leases(33, NOON), Provenance::Published);
+    let _ = store.insert(floodfill, Source::Owner);
+    let _ = store.insert(leases(33, NOON), Source::Owner);
     let mut expected: Vec<_> = (1..=30).map(hash).collect();
     expected.sort();
     assert_eq!(store.sample_explorable(&mut rng, 100), expected);
@@ -254,10 +254,10 @@ fn samples_hold_published_routers_that_are_no_floodfills() {
 #[test]
 fn a_router_that_becomes_floodfill_leaves_the_sample() {
     let mut store = wide();
-    let _ = store.insert(router(1, NOON), Provenance::Published);
-    let _ = store.insert(router(2, NOON), Provenance::Published);
+    let _ = store.insert(router(1, NOON), Source::Owner);
+    let _ = store.insert(router(2, NOON), Source::Owner);
     let newer = router_info(1, NOON + MINUTE, FLOODFILL);
-    let _ = store.insert(Record::RouterInfo(newer), Provenance::Published);
+    let _ = store.insert(Record::RouterInfo(newer), Source::Owner);
     assert_eq!(store.explorable, [hash(2)]);
 }
 
@@ -287,6 +287,13 @@ fn check(store: &Store, limits: StoreLimits, now: UnixTime) -> Result<(), TestCa
         }
     }
     prop_assert_eq!(bytes, counts.router_bytes + counts.lease_set_bytes);
+    for (tally, kinds) in [
+        (store.tally_routers(now), counts.routers),
+        (store.tally_lease_sets(now), counts.all_lease_sets()),
+    ] {
+        prop_assert_eq!(tally.ages().map(|(_, count)| count).sum::<usize>(), kinds);
+        prop_assert_eq!(tally.sources().map(|(_, count)| count).sum::<usize>(), kinds);
+    }
     for (place, router) in store.explorable.iter().enumerate() {
         let entry = store.entries.get(&RecordKey::from(*router)).unwrap();
         prop_assert_eq!(entry.place, Some(place));
@@ -311,8 +318,8 @@ proptest! {
         let mut now = NOON;
         for (seed, step, minutes, is_published) in steps {
             let published = NOON + minutes * MINUTE;
-            let provenance =
-                if is_published { Provenance::Published } else { Provenance::Reply };
+            let sources = if is_published { &Source::ALL[..3] } else { &[Source::Reply] };
+            let source = sources[usize::from(seed) % sources.len()];
             let options = if seed % 3 == 0 { FLOODFILL } else { ROUTER };
             let record = match step {
                 0..=3 => Record::RouterInfo(router_info(seed, published, options)),
@@ -332,7 +339,7 @@ proptest! {
             };
             let before = store.entries.len();
             let had = store.entries.contains_key(&record.key());
-            let insertion = store.insert(record.clone(), provenance);
+            let insertion = store.insert(record.clone(), source);
             let is_stored = matches!(insertion.outcome, Outcome::New | Outcome::Newer);
             prop_assert!(is_stored || insertion.shed.is_empty());
             for key in &insertion.shed {
