@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::build_request::{STATUS_ACCEPTED, STATUS_REFUSED};
 use super::congestion::Permille;
 
-/// How long inputs of a shard may wait for its turn, on average over a second, while it takes more tunnels. A message passes
-/// six hops there and six back, and more than half a second at ours alone would be felt by everybody.
-pub const QUEUE_DELAY_MAX: Duration = Duration::from_millis(50);
+/// How long inputs of a shard may wait for its turn, on average over a second, while it takes more tunnels. A turn
+/// of a shard that is full takes a tenth of this, so that only one that falls behind, or gets no CPU, waits so long; and
+/// a tenth of a second at each of twelve hops, there and back, is as much as people bear.
+pub const QUEUE_DELAY_MAX: Duration = Duration::from_millis(100);
 
 /// Whether the router takes new tunnels at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +191,7 @@ mod tests {
         let tunnels = Load { transit_tunnels: 7, ..load };
         assert_eq!(tunnels.fullness(), Permille::of(7, Some(10)));
         assert_eq!(Load { waiting_bytes: 300, ..load }.fullness(), third);
-        let late = Load { queue_delay: Duration::from_millis(40), ..tunnels };
+        let late = Load { queue_delay: Duration::from_millis(80), ..tunnels };
         assert_eq!(late.fullness(), Permille::of(4, Some(5)));
         assert!(Load { transit_rate: 9, transit_rate_max: Some(1), ..load }.fullness().is_zero());
     }
