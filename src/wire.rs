@@ -9,6 +9,7 @@ pub mod build_record;
 pub mod capabilities;
 pub mod delivery;
 pub mod encrypted_lease_set;
+pub mod gzip;
 pub mod i2np;
 pub mod identity;
 pub mod lease_set;

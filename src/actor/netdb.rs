@@ -28,8 +28,9 @@ use crate::proto::netdb::store::{
     Counts, KindLimits, Outcome, Record, RecordKind, Source, Store, StoreLimits, Tally,
     spare_routers,
 };
+use crate::wire::gzip::Gzip;
 use crate::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
-use crate::wire::i2np::database_store::{DatabaseStore, StoreData, inflate};
+use crate::wire::i2np::database_store::{DatabaseStore, StoreData};
 use crate::wire::i2np::{I2npMessage, MessageType};
 use crate::wire::lease_set::{AnyLeaseSet, LeaseSetKind};
 use crate::wire::router_info::RouterInfo;
@@ -49,6 +50,7 @@ const EXPLORATION_SAMPLE: usize = 256;
 /// The slice of one shard.
 pub struct Netdb {
     store: Store,
+    gzip: Gzip,
     lookups: Lookups,
     exploration: Exploration,
     explores: bool,
@@ -69,6 +71,7 @@ impl Netdb {
             StoreLimits { routers: part(8), lease_sets: part(7), meta_lease_sets: part(1) };
         Self {
             store: Store::new(limits),
+            gzip: Gzip::new(),
             lookups: Lookups::new(node.hash(), LOOKUPS_MAX),
             exploration: Exploration::new(node.hash(), ROUTERS_WANTED, now, rng),
             explores: shard == EXPLORING_SHARD,
@@ -124,7 +127,7 @@ impl Netdb {
         let flood = if message.reply.is_some() { FloodWish::Flood } else { FloodWish::Keep };
         let (kind, lease_set) = match message.data {
             StoreData::RouterInfo { gzip } => {
-                return match inflate(gzip, ROUTER_INFO_MAX) {
+                return match self.gzip.inflate(gzip, ROUTER_INFO_MAX) {
                     Ok(info) => self.consider_router_info(message.key, origin, &info, flood, cx),
                     Err(_) => {
                         refuse(RecordKind::RouterInfo, Drop::Malformed, Refusals::MALFORMED, cx);
@@ -238,7 +241,7 @@ impl Netdb {
         }
     }
 
-    fn flood(&self, record: &Record, from: Option<RouterHash>, cx: &mut Context<'_>) {
+    fn flood(&mut self, record: &Record, from: Option<RouterHash>, cx: &mut Context<'_>) {
         let our = cx.node.hash();
         let key = record.key();
         let flood = Flood {
@@ -252,7 +255,7 @@ impl Netdb {
         if targets.is_empty() {
             return;
         }
-        let body = floodfill::store_body(record, None);
+        let body = floodfill::store_body(record, None, &mut self.gzip);
         for target in targets {
             cx.counters.floods += 1;
             let message = cx.message(MessageType::DatabaseStore, body.clone());
@@ -322,7 +325,8 @@ impl Netdb {
                     RecordKind::RouterInfo => lookups(lookup.kind, cx).found += 1,
                     RecordKind::LeaseSet(kind) => *cx.counters.lease_sets_found.of_mut(kind) += 1,
                 }
-                cx.message(MessageType::DatabaseStore, floodfill::store_body(&record, None))
+                let body = floodfill::store_body(&record, None, &mut self.gzip);
+                cx.message(MessageType::DatabaseStore, body)
             }
             Ok(LookupAnswer::Peers(peers)) => {
                 lookups(lookup.kind, cx).referred += 1;

@@ -8,9 +8,10 @@ use crate::base::frame::Frame;
 use crate::base::id::{MessageId, RecordKey, RouterHash, TunnelId};
 use crate::base::rng::ShardRng;
 use crate::base::time::UnixTime;
+use crate::wire::gzip::Gzip;
 use crate::wire::i2np::database_lookup::{DatabaseLookup, LookupKind};
 use crate::wire::i2np::database_search_reply::DatabaseSearchReply;
-use crate::wire::i2np::database_store::{DatabaseStore, StoreData, StoreReply, deflate};
+use crate::wire::i2np::database_store::{DatabaseStore, StoreData, StoreReply};
 use crate::wire::i2np::delivery_status::DeliveryStatus;
 use crate::wire::router_info::{RouterInfo, Version};
 
@@ -263,11 +264,11 @@ fn until_midnight(now: UnixTime) -> Duration {
 
 /// Body of the DatabaseStore that carries `record`; with `reply`, one that asks for an acknowledgement.
 #[must_use]
-pub fn store_body(record: &Record, reply: Option<StoreReply>) -> Frame {
+pub fn store_body(record: &Record, reply: Option<StoreReply>, gzip: &mut Gzip) -> Frame {
     let key = record.key();
     match record {
         Record::RouterInfo(info) => {
-            let gzip = deflate(info.bytes());
+            let gzip = gzip.member(info.bytes());
             DatabaseStore { key, reply, data: StoreData::RouterInfo { gzip: &gzip } }.write()
         }
         Record::LeaseSet(lease_set) => {
@@ -566,7 +567,7 @@ mod tests {
     fn bodies_read_back() {
         let reply = StoreReply { token: 5, tunnel: None, gateway: ASKER };
         let info = router_info(1, NOON, ROUTER);
-        let body = store_body(&Record::RouterInfo(info.clone()), Some(reply));
+        let body = store_body(&Record::RouterInfo(info.clone()), Some(reply), &mut Gzip::new());
         let store = DatabaseStore::parse(&body).unwrap();
         assert_eq!((store.key, store.reply), (hash(1).into(), Some(reply)));
         let StoreData::RouterInfo { gzip } = store.data else { panic!("{:?}", store.data) };
@@ -574,7 +575,7 @@ mod tests {
 
         for kind in LeaseSetKind::ALL {
             let leases = lease_set_of(kind, 2, NOON, 600);
-            let body = store_body(&Record::LeaseSet(leases.clone()), None);
+            let body = store_body(&Record::LeaseSet(leases.clone()), None, &mut Gzip::new());
             let store = DatabaseStore::parse(&body).unwrap();
             assert_eq!((store.key, store.reply), (leases.key(), None));
             assert_eq!(store.data, StoreData::lease_set(kind, leases.bytes()));

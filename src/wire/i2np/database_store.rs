@@ -1,12 +1,9 @@
 //! DatabaseStore: keep this record, and say so if a token asks for it. Spec: I2NP, DatabaseStore.
 
-use std::io::Write;
-
-use flate2::{Compression, Decompress, FlushDecompress, GzBuilder, Status};
-
 use crate::base::frame::Frame;
 use crate::base::id::{RecordKey, RouterHash, TunnelId};
 use crate::wire::Malformed;
+use crate::wire::gzip::Gzip;
 use crate::wire::lease_set::LeaseSetKind;
 use crate::wire::reader::Reader;
 
@@ -16,9 +13,6 @@ const LEASE_SET_2: u8 = LeaseSetKind::LeaseSet2.code();
 const ENCRYPTED_LEASE_SET: u8 = LeaseSetKind::EncryptedLeaseSet.code();
 const META_LEASE_SET: u8 = LeaseSetKind::MetaLeaseSet.code();
 const KIND_MASK: u8 = 0x0f;
-
-const WINDOW_BITS: u8 = 15;
-const OS_UNKNOWN: u8 = 255;
 
 /// Where the acknowledgement of a store goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,39 +149,18 @@ fn read_reply(reader: &mut Reader<'_>) -> Result<Option<StoreReply>, Malformed> 
     Ok(Some(StoreReply { token, tunnel, gateway }))
 }
 
-/// Decompresses one gzip member into at most `limit` bytes.
-///
-/// Its checksum and size have to be right; bytes behind it are ignored, as others do. Memory is `limit` and what
-/// inflating takes, whatever the sender says.
+/// Decompresses one gzip member into at most `limit` bytes, with tables of its own: see [`Gzip::inflate`].
 ///
 /// # Errors
 /// `TooLarge` when more than `limit` bytes would come out, `Compression` for anything but a whole gzip member.
 pub fn inflate(gzip: &[u8], limit: usize) -> Result<Vec<u8>, Malformed> {
-    let field = "compressed record";
-    let mut out = Vec::with_capacity(limit.saturating_add(1));
-    let status = Decompress::new_gzip(WINDOW_BITS)
-        .decompress_vec(gzip, &mut out, FlushDecompress::Finish)
-        .map_err(|_| Malformed::Compression { field })?;
-    if out.len() > limit {
-        return Err(Malformed::TooLarge { field, limit, found: out.len() });
-    }
-    match status {
-        Status::StreamEnd => Ok(out),
-        Status::Ok | Status::BufError => Err(Malformed::Compression { field }),
-    }
+    Gzip::new().inflate(gzip, limit)
 }
 
-/// Compresses `bytes` into one gzip member with the header that other routers write: no time, no name, unknown system.
+/// Compresses `bytes` into one gzip member, with tables of its own: see [`Gzip::deflate`].
 #[must_use]
 pub fn deflate(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzBuilder::new()
-        .mtime(0)
-        .operating_system(OS_UNKNOWN)
-        .write(Vec::with_capacity(bytes.len()), Compression::best());
-    encoder
-        .write_all(bytes)
-        .and_then(|()| encoder.finish())
-        .expect("a Vec takes every byte, and deflating has no other errors")
+    Gzip::new().deflate(bytes)
 }
 
 #[cfg(test)]
