@@ -19,7 +19,7 @@ use floodway::runtime::clock::{Clock, unix_time};
 use floodway::runtime::control::{self as control_thread, ControlPlan};
 use floodway::runtime::launch::{self, Plan};
 use floodway::runtime::{probe, tcp};
-use floodway::shard::core::Shard;
+use floodway::shard::core::{Input, Shard};
 
 /// Exit code for wrong arguments or configuration.
 const EXIT_USAGE: u8 = 2;
@@ -71,6 +71,7 @@ fn run_router(args: &RunArgs) -> anyhow::Result<()> {
     let hash = keys.identity.hash();
     let mut seeds = reseed::load(&config, unix_time())?;
     let (records, remembered) = netdb::load(&config.data_dir, config.network)?;
+    let profiles = netdb::profiles(&records)?;
     tracing::info!(routers = remembered.routers.len(), "read from the netdb's file");
     seeds.add(remembered);
     // An identity that was moved in here may be among them, and nobody dials himself.
@@ -96,7 +97,11 @@ fn run_router(args: &RunArgs) -> anyhow::Result<()> {
         last_seen_path: clock::last_seen_of(&config.data_dir),
         records: Some(records),
         allowance,
-        make: move |shard, rng, now| Shard::new(Arc::clone(&first), shard, &routers, rng, now),
+        make: move |shard, rng, now| {
+            let mut shard = Shard::new(Arc::clone(&first), shard, &routers, rng, now);
+            shard.handle(Input::Profiles(Arc::clone(&profiles)), now);
+            shard
+        },
     })?;
     let shards = running.lines().to_vec();
     let reseeder = Reseeder::new(shards.clone(), hash);

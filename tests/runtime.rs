@@ -115,7 +115,8 @@ impl Machine for Echo {
             Input::Accepted { .. }
             | Input::Settings(_)
             | Input::Seeds(_)
-            | Input::QueueDelay(_) => {}
+            | Input::QueueDelay(_)
+            | Input::Profiles(_) => {}
             Input::Stop => {
                 for connection in self.settled.drain() {
                     let bytes = b"bye".to_vec();

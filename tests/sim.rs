@@ -20,6 +20,9 @@ mod weather;
 #[path = "sim/tunnels.rs"]
 mod tunnels;
 
+#[path = "sim/conduct.rs"]
+mod conduct;
+
 #[path = "sim/fifty.rs"]
 mod fifty;
 

@@ -18,6 +18,7 @@ use floodway::crypto::layer::Kernel;
 use floodway::crypto::x25519::{X25519Public, public_key};
 use floodway::proto::local::RouterKeys;
 use floodway::proto::ntcp2::{Handshake, ReplayFilter, Session};
+use floodway::proto::peer::conduct::Profile;
 use floodway::proto::tunnel::admission::Duty;
 use floodway::proto::tunnel::build_creator::{
     BuildKind, BuildPlan, CreatorHop, TunnelHops, create,
@@ -380,6 +381,9 @@ impl World {
             Output::Answered(arrived) => assert!(arrived.iter().all(|at| *at <= self.now.instant)),
             Output::SaveRouterInfo(info) => {
                 assert!(RouterInfo::parse(&info).is_ok_and(|info| info.verify().is_ok()));
+            }
+            Output::RememberPeer { profile, .. } => {
+                assert!(profile.is_none_or(|profile| Profile::read(&profile).is_some()));
             }
             Output::Remember { router, info } => {
                 let verified = |info: &[u8]| RouterInfo::parse(info).ok()?.verify().ok();

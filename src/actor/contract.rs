@@ -72,6 +72,13 @@ pub enum TransportEffect {
     Answered(Vec<Instant>),
     /// Keep our RouterInfo where operators and other routers find it.
     SaveRouterInfo(Arc<[u8]>),
+    /// Keep what is now known of a router's behaviour, so that it is there after a restart.
+    RememberPeer {
+        /// Which router.
+        router: RouterHash,
+        /// Its profile as stored; absent where it is known no more.
+        profile: Option<Arc<[u8]>>,
+    },
     /// Keep what the netdb now holds of a router, so that it is there after a restart.
     Remember {
         /// Which router.

@@ -3,6 +3,7 @@
 use crate::base::histogram::Histogram;
 use crate::proto::netdb::acceptance::Rejection;
 use crate::proto::netdb::floodfill::LookupRefusal;
+use crate::proto::peer::conduct::BanReason;
 use crate::proto::tunnel::admission::Refusal;
 use crate::wire::lease_set::PerLeaseSetKind;
 use crate::wire::ntcp2::TerminationReason;
@@ -56,6 +57,8 @@ pub struct Counters {
     pub own_lookups: OwnLookupCounts,
     /// Records that we flooded, counted per copy.
     pub floods: u64,
+    /// Bans, by their reasons in the order of [`BanReason::ALL`].
+    pub bans: [u64; BanReason::ALL.len()],
     /// Sizes of the batches of shared work.
     pub batches: Batches,
     drops: DropCounts,
@@ -382,6 +385,8 @@ drops! {
     RouterUnknown = "router_unknown",
     /// A router has no address that we can dial.
     RouterUnreachable = "router_unreachable",
+    /// A message for a router that is banned, or a session with one.
+    RouterBanned = "router_banned",
     /// A dial failed, or the router failed to answer lately.
     DialFailed = "dial_failed",
     /// TunnelData or TunnelGateway for a tunnel that we do not have.

@@ -1,15 +1,20 @@
-//! Connects to routers that something is to be sent to, and keeps those messages meanwhile.
+//! Connects to routers that something is to be sent to, keeps those messages meanwhile, and knows how the routers of this
+//! shard have behaved.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Address;
-use super::contract::{Actor, Context};
+use super::contract::{Actor, Context, TransportEffect};
 use super::counters::Drop;
-use super::message::{DialerMessage, Message, NetdbMessage, SessionMessage, Unknown};
+use super::message::{
+    DialerMessage, LocalRouterMessage, Message, NetdbMessage, SessionMessage, Unknown,
+};
+use super::node::ShardLimits;
 use crate::base::id::RouterHash;
 use crate::base::time::Instant;
+use crate::proto::peer::conduct::{Deed, Profile, Profiles, Standing};
 use crate::proto::peer::profile::DialBackoff;
 use crate::wire::i2np::I2npMessage;
 use crate::wire::router_info::RouterInfo;
@@ -21,6 +26,9 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 pub struct Dialer {
     waiting: BTreeMap<RouterHash, Waiting>,
     backoff: DialBackoff,
+    profiles: Profiles,
+    /// When a profile, a ban or a poor standing ends next.
+    expiry: Option<Instant>,
 }
 
 struct Waiting {
@@ -29,10 +37,58 @@ struct Waiting {
 }
 
 impl Dialer {
-    /// A dialler that knows of no failures yet.
+    /// A dialler that knows of nobody yet.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
-        Self { waiting: BTreeMap::new(), backoff: DialBackoff::new(capacity) }
+    pub fn new(limits: &ShardLimits) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            backoff: DialBackoff::new(limits.dials),
+            profiles: Profiles::new(limits.profiles),
+            expiry: None,
+        }
+    }
+
+    /// What is known of how routers behaved.
+    #[must_use]
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
+    }
+
+    /// Takes in profiles that were stored, of routers of this shard.
+    pub fn restore(&mut self, stored: Vec<(RouterHash, Profile)>, cx: &mut Context<'_>) {
+        for (router, profile) in stored {
+            self.profiles.restore(router, profile, cx.now.unix);
+        }
+        self.tell(cx);
+    }
+
+    fn note(&mut self, router: RouterHash, deed: Deed, cx: &mut Context<'_>) {
+        if let Deed::Offence(reason) = deed {
+            if let Some(count) = cx.counters.bans.get_mut(reason as usize) {
+                *count += 1;
+            }
+            cx.send(Address::Here, Message::Session(SessionMessage::Ban(router)));
+            self.give_up(&router, Drop::RouterBanned, cx);
+        }
+        self.profiles.note(router, deed, cx.now.unix);
+        self.tell(cx);
+    }
+
+    /// Tells whom it concerns what has changed in the profiles.
+    fn tell(&mut self, cx: &mut Context<'_>) {
+        while let Some((router, standing)) = self.profiles.poll_moved(cx.now.unix) {
+            let standing = LocalRouterMessage::Standing(router, standing);
+            cx.send(Address::LocalRouter, Message::LocalRouter(standing));
+        }
+        while let Some((router, profile)) = self.profiles.poll_unsaved() {
+            let profile = profile.map(|profile| Arc::from(profile.write()));
+            cx.effects.transport.push_back(TransportEffect::RememberPeer { router, profile });
+        }
+        self.expiry = self.profiles.due().map(|at| cx.now.instant + at.since(cx.now.unix));
+    }
+
+    fn is_banned(&self, router: &RouterHash, cx: &Context<'_>) -> bool {
+        self.profiles.standing(router, cx.now.unix) == Standing::Banned
     }
 
     /// How many routers are being found or dialled.
@@ -61,6 +117,10 @@ impl Dialer {
                 cx.count_drop(Drop::DialQueueFull);
             }
             waiting.messages.push_back(message);
+            return;
+        }
+        if self.is_banned(&to, cx) {
+            cx.count_drop(Drop::RouterBanned);
             return;
         }
         if !self.backoff.is_dialable(&to, cx.now.instant) {
@@ -95,7 +155,13 @@ impl Dialer {
     }
 
     fn connected(&mut self, router: RouterHash, cx: &mut Context<'_>) {
+        if self.is_banned(&router, cx) {
+            cx.count_drop(Drop::RouterBanned);
+            cx.send(Address::Here, Message::Session(SessionMessage::Ban(router)));
+            return self.give_up(&router, Drop::RouterBanned, cx);
+        }
         self.backoff.handle_connected(&router);
+        self.note(router, Deed::Connected, cx);
         let Some(waiting) = self.waiting.remove(&router) else { return };
         for (message, unknown) in waiting.messages {
             // How long a dial took says nothing about how long we did: such answers are not measured.
@@ -126,14 +192,18 @@ impl Actor for Dialer {
             DialerMessage::Connected(router) => self.connected(router, cx),
             DialerMessage::Failed(router) => {
                 self.backoff.handle_failed(router, cx.now.instant);
+                self.note(router, Deed::Unreachable, cx);
                 self.give_up(&router, Drop::DialFailed, cx);
             }
+            DialerMessage::NotDialled(router) => self.give_up(&router, Drop::SessionsFull, cx),
+            DialerMessage::Seen(router, deed) => self.note(router, deed, cx),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
         // Bounded by the number of dials in progress, which is small; they all have the same patience.
-        self.waiting.values().map(|waiting| waiting.deadline).min()
+        let waiting = self.waiting.values().map(|waiting| waiting.deadline).min();
+        [waiting, self.expiry].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {
@@ -145,6 +215,10 @@ impl Actor for Dialer {
             .collect();
         for router in late {
             self.give_up(&router, Drop::DialFailed, cx);
+        }
+        if self.expiry.is_some_and(|at| at <= cx.now.instant) {
+            self.profiles.expire(cx.now.unix);
+            self.tell(cx);
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::base::frame::Frame;
 use crate::base::id::{RouterHash, ShardId, TunnelId};
 use crate::base::time::{Instant, UnixTime};
 use crate::proto::netdb::publication::{Publication, PublicationAction};
+use crate::proto::peer::conduct::Standing;
 use crate::proto::tunnel::admission::Duty;
 use crate::proto::tunnel::congestion::{
     Congestion, CongestionMeter, HIGH_CONGESTION_LIFE, LOAD_INTERVAL, Permille,
@@ -34,6 +35,8 @@ const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);
 pub struct LocalRouter {
     publication: Publication,
     floodfills: BTreeSet<RouterHash>,
+    /// Routers that do not stand well with us: as many as all shards have profiles at the most.
+    standings: BTreeMap<RouterHash, Standing>,
     known: BTreeMap<ShardId, (usize, usize)>,
     reached: bool,
     /// When the changed set of floodfills goes out.
@@ -54,6 +57,7 @@ impl LocalRouter {
         Self {
             publication: Publication::new(node.hash(), node.started, now),
             floodfills: BTreeSet::new(),
+            standings: BTreeMap::new(),
             known: BTreeMap::new(),
             reached: false,
             snapshot_due: None,
@@ -78,10 +82,38 @@ impl LocalRouter {
 
     fn snapshot(&mut self, info: Arc<RouterInfo>, cx: &mut Context<'_>) {
         self.snapshot_due = None;
-        let floodfills: Arc<[RouterHash]> = self.floodfills.iter().copied().collect();
+        let (floodfills, asked) = (self.not_banned(), self.asked());
         let transit_rate = self.transit_rate();
-        let snapshot = Snapshot { router_info: info, floodfills, transit_rate };
+        let snapshot = Snapshot { router_info: info, floodfills, asked, transit_rate };
         cx.effects.snapshot = Some(Arc::new(snapshot));
+    }
+
+    fn standing(&self, router: &RouterHash) -> Standing {
+        self.standings.get(router).copied().unwrap_or(Standing::Good)
+    }
+
+    fn not_banned(&self) -> Arc<[RouterHash]> {
+        let all = self.floodfills.iter();
+        all.filter(|floodfill| self.standing(floodfill) != Standing::Banned).copied().collect()
+    }
+
+    /// The floodfills that nothing speaks against; where there are none, all that are not banned: it may be us whom nobody
+    /// hears.
+    fn asked(&self) -> Arc<[RouterHash]> {
+        let all = self.floodfills.iter();
+        let good: Arc<[RouterHash]> =
+            all.filter(|floodfill| self.standing(floodfill) == Standing::Good).copied().collect();
+        if good.is_empty() { self.not_banned() } else { good }
+    }
+
+    fn note_standing(&mut self, router: RouterHash, standing: Standing, cx: &Context<'_>) {
+        let before = match standing {
+            Standing::Good => self.standings.remove(&router),
+            Standing::Poor | Standing::Banned => self.standings.insert(router, standing),
+        };
+        if before.unwrap_or(Standing::Good) != standing && self.floodfills.contains(&router) {
+            self.mark_floodfills_changed(cx);
+        }
     }
 
     fn mark_floodfills_changed(&mut self, cx: &Context<'_>) {
@@ -190,6 +222,9 @@ impl Actor for LocalRouter {
                 self.loads.insert(shard, (fullness, transit_rate));
                 self.loads_due.get_or_insert(cx.now.instant + LOAD_INTERVAL);
             }
+            LocalRouterMessage::Standing(router, standing) => {
+                self.note_standing(router, standing, cx);
+            }
             LocalRouterMessage::Reached => {
                 if !self.reached {
                     self.reached = true;
@@ -212,7 +247,7 @@ impl Actor for LocalRouter {
         if self.loads_due.is_some_and(|due| due <= cx.now.instant) {
             self.weigh_loads(cx);
         }
-        let floodfills: Vec<RouterHash> = self.floodfills.iter().copied().collect();
+        let floodfills = self.asked();
         self.publication.handle_timeout(cx.now, &floodfills, cx.rng);
         self.drain(cx);
     }
@@ -238,7 +273,7 @@ pub fn first_snapshot(node: &NodeConfig) -> Snapshot {
         lease_sets: 0,
     };
     let router_info = Arc::new(sign(node, &facts));
-    Snapshot { router_info, floodfills: Arc::from([]), transit_rate: 0 }
+    Snapshot { router_info, floodfills: Arc::from([]), asked: Arc::from([]), transit_rate: 0 }
 }
 
 fn sign(node: &NodeConfig, facts: &Facts) -> RouterInfo {

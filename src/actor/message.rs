@@ -13,6 +13,7 @@ use crate::crypto::x25519::{WeakKey, X25519Public};
 use crate::proto::netdb::exploration::Explore;
 use crate::proto::netdb::store::{Record, RecordKind, Source};
 use crate::proto::ntcp2::{RequestMark, Session};
+use crate::proto::peer::conduct::{Deed, Standing};
 use crate::proto::tunnel::build_form::{BuildForm, OpenedRecord};
 use crate::proto::tunnel::congestion::Permille;
 use crate::wire::i2np::I2npMessage;
@@ -116,6 +117,8 @@ pub enum SessionMessage {
     Knock(Knock),
     /// Open a session.
     Dial(Ntcp2Endpoint),
+    /// End all sessions and dials with a router that is banned.
+    Ban(RouterHash),
     /// Take over a session whose handshake ended on another shard.
     Adopt(Box<Adoption>),
 }
@@ -165,6 +168,10 @@ pub enum DialerMessage {
     Connected(RouterHash),
     /// The dial to this router came to nothing.
     Failed(RouterHash),
+    /// This router could not be dialled for want of our own room, or because we stop: that says nothing about it.
+    NotDialled(RouterHash),
+    /// A router was seen to do this.
+    Seen(RouterHash, Deed),
 }
 
 /// For a slice of the netdb.
@@ -239,6 +246,8 @@ pub struct Candidate {
     pub flood: FloodWish,
     /// How it came to us.
     pub source: Source,
+    /// The router that it is about, if that showed it to us itself, over its own session.
+    pub shown_by: Option<RouterHash>,
 }
 
 /// A record whose signature has been checked.
@@ -253,6 +262,8 @@ pub struct Verified {
     pub flood: FloodWish,
     /// How it came to us.
     pub source: Source,
+    /// The router that it is about, if that showed it to us itself, over its own session.
+    pub shown_by: Option<RouterHash>,
 }
 
 /// The record of a [`Candidate`].
@@ -382,6 +393,8 @@ pub enum LocalRouterMessage {
     },
     /// A router of another /16 connected to us.
     Reached,
+    /// A router stands like this with us from now on.
+    Standing(RouterHash, Standing),
 }
 
 /// A Diffie-Hellman of our encryption key with a key that came with a message.

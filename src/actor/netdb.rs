@@ -2,6 +2,8 @@
 
 mod asking;
 
+use self::asking::tell_of;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ use crate::proto::netdb::store::{
     Counts, KindLimits, Outcome, Record, RecordKind, Source, Store, StoreLimits, Tally,
     spare_routers,
 };
+use crate::proto::peer::conduct::{BanReason, Deed};
 use crate::wire::gzip::Gzip;
 use crate::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
 use crate::wire::i2np::database_store::{DatabaseStore, StoreData};
@@ -128,7 +131,11 @@ impl Netdb {
         let (kind, lease_set) = match message.data {
             StoreData::RouterInfo { gzip } => {
                 return match self.gzip.inflate(gzip, ROUTER_INFO_MAX) {
-                    Ok(info) => self.consider_router_info(message.key, origin, &info, flood, cx),
+                    Ok(info) => {
+                        let shown =
+                            ShownInfo { key: message.key, info: &info, flood, shown_by: None };
+                        self.consider_router_info(&shown, origin, cx);
+                    }
                     Err(_) => {
                         refuse(RecordKind::RouterInfo, Drop::Malformed, Refusals::MALFORMED, cx);
                     }
@@ -158,12 +165,11 @@ impl Netdb {
 
     fn consider_router_info(
         &mut self,
-        key: RecordKey,
+        shown: &ShownInfo<'_>,
         origin: Origin,
-        info: &[u8],
-        flood: FloodWish,
         cx: &mut Context<'_>,
     ) {
+        let ShownInfo { key, info, flood, shown_by } = *shown;
         let Ok(unverified) = RouterInfo::parse(info) else {
             return refuse(RecordKind::RouterInfo, Drop::Malformed, Refusals::MALFORMED, cx);
         };
@@ -174,15 +180,27 @@ impl Netdb {
             FloodWish::Keep if own => Source::Session,
             FloodWish::Keep => Source::Flood,
         };
+        let from = origin.peer();
+        if source == Source::Reply
+            && let Some(floodfill) = from.filter(|from| self.lookups.was_asked(&key, from))
+        {
+            tell_of(floodfill, Deed::Answered, cx);
+        }
         let held = self.store.held(&key, source.provenance());
         let our = cx.node.hash();
         let conditions = self.conditions(&our, cx);
         match acceptance::check_router_info(&key, &unverified, held, &conditions) {
             Ok(()) => {
                 let record = CandidateRecord::RouterInfo(unverified);
-                self.await_verdict(record, origin, flood, source, cx);
+                let candidate = Candidate { record, from, flood, source, shown_by };
+                cx.effects.verifications.push(candidate);
             }
-            Err(rejection) => reject(RecordKind::RouterInfo, rejection, cx),
+            Err(rejection) => {
+                if let (Some(router), Rejection::OtherNetwork { .. }) = (shown_by, &rejection) {
+                    tell_of(router, Deed::Offence(BanReason::Network), cx);
+                }
+                reject(RecordKind::RouterInfo, rejection, cx);
+            }
         }
     }
 
@@ -206,27 +224,20 @@ impl Netdb {
         match acceptance::check_lease_set(&key, &unverified, origin_kind, held, &conditions) {
             Ok(()) => {
                 let record = CandidateRecord::LeaseSet(unverified);
-                self.await_verdict(record, origin, flood, source, cx);
+                let from = origin.peer();
+                let candidate = Candidate { record, from, flood, source, shown_by: None };
+                cx.effects.verifications.push(candidate);
             }
             Err(rejection) => reject(kind, rejection, cx),
         }
     }
 
-    fn await_verdict(
-        &mut self,
-        record: CandidateRecord,
-        origin: Origin,
-        flood: FloodWish,
-        source: Source,
-        cx: &mut Context<'_>,
-    ) {
-        let candidate = Candidate { record, from: origin.peer(), flood, source };
-        cx.effects.verifications.push(candidate);
-    }
-
     fn verified(&mut self, verified: Verified, cx: &mut Context<'_>) {
-        let Verified { kind, record, from, flood, source } = verified;
+        let Verified { kind, record, from, flood, source, shown_by } = verified;
         let Ok(record) = record else {
+            if let Some(router) = shown_by {
+                tell_of(router, Deed::Offence(BanReason::Forged), cx);
+            }
             return refuse(kind, Drop::StoreSignature, Refusals::SIGNATURE, cx);
         };
         match self.insert(record.clone(), source, cx) {
@@ -373,7 +384,9 @@ impl Actor for Netdb {
                 self.insert(Record::RouterInfo(info), Source::Session, cx);
             }
             NetdbMessage::Shown { from, key, info, flood } => {
-                self.consider_router_info(key, Origin::Session(from), &info, flood, cx);
+                let shown_by = (RecordKey::from(from) == key).then_some(from);
+                let shown = ShownInfo { key, info: &info, flood, shown_by };
+                self.consider_router_info(&shown, Origin::Session(from), cx);
             }
             NetdbMessage::Verified(verified) => self.verified(*verified, cx),
         }
@@ -394,6 +407,16 @@ impl Actor for Netdb {
             self.sweep(cx);
         }
     }
+}
+
+/// A RouterInfo that came, uncompressed.
+struct ShownInfo<'a> {
+    /// The key that it came under.
+    key: RecordKey,
+    info: &'a [u8],
+    flood: FloodWish,
+    /// The router that it is about, if that showed it over its own session.
+    shown_by: Option<RouterHash>,
 }
 
 /// Sends the reply to a lookup the way that the lookup asks for.

@@ -200,6 +200,9 @@ impl SessionTable {
 
     /// Says goodbye to all peers and ends every connection.
     pub fn stop(&mut self, cx: &mut Context<'_>) {
+        for router in std::mem::take(&mut self.dialling).into_keys() {
+            cx.send(Address::Here, Message::Dialer(DialerMessage::NotDialled(router)));
+        }
         let keys: Vec<SlabKey> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
             if let Some(session) = self.sessions.find_mut(key) {
@@ -276,12 +279,12 @@ impl SessionTable {
                 let connect = TransportEffect::Connect { connection, address };
                 cx.effects.transport.push_back(connect);
             }
-            None => cx.send(Address::Here, Message::Dialer(DialerMessage::Failed(router))),
+            None => cx.send(Address::Here, Message::Dialer(DialerMessage::NotDialled(router))),
         }
     }
 
     /// Ends our own dial to a router that has come to us meanwhile.
-    fn give_up_dial(&mut self, router: &RouterHash, cx: &mut Context<'_>) {
+    pub(super) fn give_up_dial(&mut self, router: &RouterHash, cx: &mut Context<'_>) {
         let Some(key) = self.dialling.remove(router) else { return };
         let Some(session) = self.sessions.remove(key) else { return };
         let connection = session.connection();
@@ -449,7 +452,7 @@ impl SessionTable {
     }
 
     /// Drops every trace of a connection.
-    fn forget(&mut self, key: SlabKey, cx: &mut Context<'_>) {
+    pub(super) fn forget(&mut self, key: SlabKey, cx: &mut Context<'_>) {
         let Some(session) = self.sessions.remove(key) else { return };
         session.settle_last(&mut self.waiting_bytes);
         self.by_connection.remove(&session.connection());
@@ -485,6 +488,7 @@ impl Actor for SessionTable {
             }
             SessionMessage::Knock(knock) => self.note_knock(knock, cx),
             SessionMessage::Dial(endpoint) => self.dial(endpoint, cx),
+            SessionMessage::Ban(router) => self.end_all_with(&router, cx),
             SessionMessage::Adopt(adoption) => self.adopt(*adoption, cx),
         }
     }

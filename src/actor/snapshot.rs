@@ -13,8 +13,12 @@ use crate::wire::router_info::RouterInfo;
 pub struct Snapshot {
     /// Our RouterInfo, signed.
     pub router_info: Arc<RouterInfo>,
-    /// Every floodfill whose RouterInfo we hold, ourselves excluded, in the order of their hashes.
+    /// Every floodfill whose RouterInfo we hold, ourselves and those that are banned excluded, in the order of their
+    /// hashes.
     pub floodfills: Arc<[RouterHash]>,
+    /// Those of them that are asked and told of ourselves: that can be reached and answer, as far as we know. All of them
+    /// where none does.
+    pub asked: Arc<[RouterHash]>,
     /// Bytes of transit a second, of all shards over the last seconds; told only where it comes near the bandwidth.
     pub transit_rate: u64,
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use serde_json::{Map, Value, json};
@@ -18,8 +19,9 @@ use crate::app::config::{ConfigError, resolve_data_dir};
 use crate::app::inspect;
 use crate::app::reseed::Seeds;
 use crate::base::id::RouterHash;
+use crate::proto::peer::conduct::Profile;
 use crate::runtime::clock;
-use crate::runtime::record_file::{Entries, RecordFile, RecordFileError};
+use crate::runtime::record_file::{Changes, Entries, RecordFile, RecordFileError, Table};
 use crate::wire::base64;
 
 /// The netdb's file in a data directory.
@@ -91,6 +93,21 @@ pub fn load(data_dir: &Path, network: u8) -> Result<(RecordFile, Seeds), RecordF
         seeds.add(verify(&page, network));
     }
     Ok((opened.file, seeds))
+}
+
+/// What earlier runs have seen of routers, out of the file of a router that starts. What is no profile is taken out of it.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn profiles(file: &RecordFile) -> Result<Arc<[(RouterHash, Profile)]>, RecordFileError> {
+    let entries = file.profiles()?.into_iter();
+    let read = entries.map(|(router, bytes)| (router, Profile::read(&bytes)));
+    let (good, bad): (Vec<_>, Vec<_>) = read.partition(|(_, profile)| profile.is_some());
+    if !bad.is_empty() {
+        let changes: Changes = bad.into_iter().map(|(router, _)| (router, None)).collect();
+        file.commit(Table::Profiles, &changes)?;
+    }
+    Ok(good.into_iter().filter_map(|(router, profile)| Some((router, profile?))).collect())
 }
 
 /// Reads and verifies router infos, on all CPUs: at 30 us each a full netdb would hold up the start for seconds.

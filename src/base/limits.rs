@@ -61,6 +61,8 @@ const BUILD_MEMORY: usize = 5 * 1024;
 const SLOT_MEMORY: usize = 16;
 /// What a counted source takes, in bytes: its bucket and that of its subnet.
 const SOURCE_MEMORY: usize = 48;
+/// What is remembered of a router's behaviour, in bytes: its profile, in four orders.
+const PROFILE_MEMORY: usize = 512;
 /// What a shard takes when it is idle, in bytes: rings, queues, code, stacks.
 const SHARD_MEMORY: usize = 8 * 1024 * 1024;
 /// What the process takes beside its shards, in bytes.
@@ -115,6 +117,8 @@ pub struct ShardLimits {
     pub netdb_bytes: usize,
     /// Routers for which messages wait until they are found and dialled.
     pub dials: usize,
+    /// Routers of whose behaviour something is remembered, at [`PROFILE_MEMORY`] bytes each.
+    pub profiles: usize,
     /// Messages that wait for one such router.
     pub messages_per_dial: usize,
     /// Build requests that the replay filter has room for, at 8 bytes each.
@@ -228,6 +232,7 @@ impl ShardLimits {
             netdb_records: share(120_000, 1_000),
             netdb_bytes: share(256 << 20, 4 << 20),
             dials: share(4_096, 64),
+            profiles: share(32_768, 512),
             messages_per_dial: 128,
             build_replay_slots: share(1 << 20, 1 << 10),
             garlic_replay_slots: share(1 << 19, 1 << 10),
@@ -253,6 +258,7 @@ impl ShardLimits {
             + self.reassembly_bytes
             + self.netdb_bytes / 4 * RECORD_QUARTERS
             + self.dials * self.messages_per_dial * MESSAGE_MEMORY
+            + self.profiles * PROFILE_MEMORY
             + slots * SLOT_MEMORY
             + 2 * self.iv_filter_bytes
             + self.admission_slots * SOURCE_MEMORY

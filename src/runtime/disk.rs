@@ -15,7 +15,7 @@ pub use self::records::{NoAnswer, RecordReader};
 use self::records::{Question, RecordWriter};
 use crate::base::id::RouterHash;
 use crate::runtime::clock;
-use crate::runtime::record_file::RecordFile;
+use crate::runtime::record_file::{RecordFile, Table};
 
 /// Files that wait to be written; newer ones are dropped beyond it, since the next publication brings another.
 const WAITING_MAX: usize = 16;
@@ -33,12 +33,14 @@ pub struct Disk {
     changes: Sender<Change>,
 }
 
-/// What the netdb now holds of a router.
+/// What a table of the netdb's file is now to hold of a router.
 pub struct Change {
-    /// Which.
+    /// Which table.
+    pub table: Table,
+    /// Which router.
     pub router: RouterHash,
-    /// Its RouterInfo as signed; absent where it is gone.
-    pub info: Option<Arc<[u8]>>,
+    /// What the table holds of it; absent where that is gone.
+    pub bytes: Option<Arc<[u8]>>,
 }
 
 struct Job {
@@ -239,18 +241,25 @@ mod tests {
         let (disk, thread) = Disk::start(directory.path().join("last_seen"), Some(file)).unwrap();
         let [first, second] = [1, 2].map(|n| RouterHash([n; 32]));
         let info = |n| Some(Arc::from([n; 600]));
-        let change = |router, info| disk.remember(Change { router, info });
+        let tell = |table, router, bytes| disk.remember(Change { table, router, bytes });
+        let change = |router, info| tell(Table::RouterInfos, router, info);
         assert!(change(first, info(1)) && change(second, info(2)));
         let records = thread.records().unwrap().clone();
         let page = records.page(None, 10).unwrap();
         assert_eq!(page.iter().map(|(router, _)| *router).collect::<Vec<_>>(), [first, second]);
         assert_eq!(records.page(Some(first), 10).unwrap().len(), 1);
         assert!(change(second, None));
+        let profile = Arc::<[u8]>::from([9; 36]);
+        assert!(tell(Table::Profiles, first, Some(Arc::clone(&profile))));
+        assert!(
+            tell(Table::Profiles, second, Some(profile)) && tell(Table::Profiles, second, None)
+        );
         drop(disk);
         thread.finish();
         assert!(records.page(None, 10).is_err());
         let file = RecordFile::open(&path).unwrap().file;
         assert_eq!(file.count().unwrap(), 1);
+        assert_eq!(file.profiles().unwrap(), [(first, [9; 36].into())]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::runtime::control::Command;
 use crate::runtime::disk::{Change, Disk};
 use crate::runtime::local::Local;
 use crate::runtime::mesh::{Bell, MeshEnd, Queue};
+use crate::runtime::record_file::Table;
 use crate::runtime::sys;
 use crate::runtime::tcp::{Detached, Ending, Event, Network, Untold};
 use crate::shard::core::{Input, Output, Shard};
@@ -300,11 +301,18 @@ impl<M: Machine> Pump<M> {
                     }
                 }
                 Output::Remember { router, info } => {
-                    if !self.parts.disk.remember(Change { router, info }) {
-                        self.saves_dropped += 1;
-                    }
+                    self.remember(Change { table: Table::RouterInfos, router, bytes: info });
+                }
+                Output::RememberPeer { router, profile } => {
+                    self.remember(Change { table: Table::Profiles, router, bytes: profile });
                 }
             }
+        }
+    }
+
+    fn remember(&mut self, change: Change) {
+        if !self.parts.disk.remember(change) {
+            self.saves_dropped += 1;
         }
     }
 

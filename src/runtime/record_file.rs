@@ -1,6 +1,7 @@
 //! The netdb's file: RouterInfos with which the router goes on after a restart.
 //!
-//! One redb database with one table, from a router's hash to its RouterInfo as signed. Lease sets are not in it: they live
+//! One redb database with two tables: from a router's hash to its RouterInfo as signed, and to what we have seen of its
+//! behaviour, bans above all. Lease sets are not in it: they live
 //! for ten minutes, their owners store them anew when nobody has them, and a list of who published what to us belongs on no
 //! disk. What is read from it is no more trusted than what a peer sends.
 
@@ -19,15 +20,38 @@ use crate::base::id::RouterHash;
 
 /// By the router's hash.
 const ROUTER_INFOS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("router_infos");
+/// By the router's hash.
+const PROFILES: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("profiles");
 /// Memory for pages of the file, in bytes.
 const CACHE_SIZE: usize = 8 * 1024 * 1024;
 /// What is put behind the name of a file that cannot be read.
 const SET_ASIDE: &str = "damaged";
 
-/// What the netdb holds of routers, and no longer: the newest state of each.
+/// The tables of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// RouterInfos as signed.
+    RouterInfos,
+    /// How routers behaved.
+    Profiles,
+}
+
+impl Table {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::RouterInfos, Self::Profiles];
+
+    fn definition(self) -> TableDefinition<'static, [u8; 32], &'static [u8]> {
+        match self {
+            Self::RouterInfos => ROUTER_INFOS,
+            Self::Profiles => PROFILES,
+        }
+    }
+}
+
+/// What a table now holds of routers, and no longer: the newest state of each.
 pub type Changes = HashMap<RouterHash, Option<Arc<[u8]>>>;
 
-/// RouterInfos with their routers' hashes, as they stand in the file.
+/// RouterInfos or profiles with their routers' hashes, as they stand in the file.
 pub type Entries = Vec<(RouterHash, Box<[u8]>)>;
 
 /// The file cannot be used.
@@ -142,30 +166,32 @@ impl RecordFile {
             .create(path)
             .map_err(|error: DatabaseError| failed(error.into()))?;
         let file = Self { database, path: path.to_owned() };
-        file.make_table().map_err(failed)?;
+        file.make_tables().map_err(failed)?;
         Ok(file)
     }
 
-    /// So that readers find a table; one that is of another kind shows here.
-    fn make_table(&self) -> Result<(), redb::Error> {
+    /// So that readers find their tables; one that is of another kind shows here.
+    fn make_tables(&self) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
-        transaction.open_table(ROUTER_INFOS)?;
+        for table in Table::ALL {
+            transaction.open_table(table.definition())?;
+        }
         transaction.commit()?;
         Ok(())
     }
 
-    /// Puts `changes` into the file, all of them or none; they are on the disk when this returns.
+    /// Puts `changes` into a table of the file, all of them or none; they are on the disk when this returns.
     ///
     /// # Errors
     /// When the disk is full or fails; the file then has to be opened anew.
-    pub fn commit(&self, changes: &Changes) -> Result<(), RecordFileError> {
-        self.try_commit(changes).map_err(|error| RecordFileError::of(&self.path, error))
+    pub fn commit(&self, table: Table, changes: &Changes) -> Result<(), RecordFileError> {
+        self.try_commit(table, changes).map_err(|error| RecordFileError::of(&self.path, error))
     }
 
-    fn try_commit(&self, changes: &Changes) -> Result<(), redb::Error> {
+    fn try_commit(&self, table: Table, changes: &Changes) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         {
-            let mut table = transaction.open_table(ROUTER_INFOS)?;
+            let mut table = transaction.open_table(table.definition())?;
             for (router, info) in changes {
                 match info {
                     Some(info) => {
@@ -216,6 +242,22 @@ impl RecordFile {
         Ok(entries)
     }
 
+    /// All profiles, of which there are no more than the router had room for.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn profiles(&self) -> Result<Entries, RecordFileError> {
+        let profiles = || {
+            let table = self.database.begin_read()?.open_table(PROFILES)?;
+            let entries = table.iter()?.map(|entry| {
+                let (router, profile) = entry?;
+                Ok((RouterHash(router.value()), profile.value().into()))
+            });
+            entries.collect::<Result<Entries, redb::Error>>()
+        };
+        profiles().map_err(|error| RecordFileError::of(&self.path, error))
+    }
+
     /// The RouterInfo of `router`.
     ///
     /// # Errors
@@ -261,14 +303,17 @@ mod tests {
         let path = directory.path().join("netdb.redb");
         let file = open(&path);
         let all: Changes = (0..100).map(|n| (router(n), info(1))).collect();
-        file.commit(&all).unwrap();
+        file.commit(Table::RouterInfos, &all).unwrap();
+        let profiles = [(router(3), Some(Arc::from([7; 36]))), (router(5), None)].into();
+        file.commit(Table::Profiles, &profiles).unwrap();
         let later = Changes::from([(router(3), info(2)), (router(4), None), (router(999), None)]);
-        file.commit(&later).unwrap();
+        file.commit(Table::RouterInfos, &later).unwrap();
         drop(file);
         let file = open(&path);
         assert_eq!(file.count().unwrap(), 99);
         assert_eq!(file.find(&router(3)).unwrap().unwrap()[..], [2; 700]);
         assert_eq!(file.find(&router(4)).unwrap(), None);
+        assert_eq!(file.profiles().unwrap(), [(router(3), [7; 36].into())]);
         let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -277,7 +322,8 @@ mod tests {
     fn pages_go_through_all_once() {
         let directory = tempfile::tempdir().unwrap();
         let file = open(&directory.path().join("netdb.redb"));
-        file.commit(&(0..100).map(|n| (router(n), info(1))).collect()).unwrap();
+        let all = (0..100).map(|n| (router(n), info(1))).collect();
+        file.commit(Table::RouterInfos, &all).unwrap();
         let (mut after, mut seen) = (None, Vec::new());
         loop {
             let page = file.page(after, 7).unwrap();
@@ -319,7 +365,8 @@ mod tests {
     fn a_file_damaged_anywhere_opens_or_is_set_aside() {
         let directory = tempfile::tempdir().unwrap();
         let whole = directory.path().join("whole.redb");
-        open(&whole).commit(&(0..300).map(|n| (router(n), info(5))).collect()).unwrap();
+        let all = (0..300).map(|n| (router(n), info(5))).collect();
+        open(&whole).commit(Table::RouterInfos, &all).unwrap();
         let whole = std::fs::read(&whole).unwrap();
         let path = directory.path().join("netdb.redb");
         let mut set_aside = 0;
@@ -330,7 +377,8 @@ mod tests {
             for (router, info) in opened.file.page(None, 1000).unwrap() {
                 assert!(router.0[2..] == [0; 30] && info[..] == [5; 700], "{router:?}");
             }
-            opened.file.commit(&Changes::from([(router(7), info(5))])).unwrap();
+            let change = Changes::from([(router(7), info(5))]);
+            opened.file.commit(Table::RouterInfos, &change).unwrap();
         };
         let mut place = 1;
         while place < whole.len() {

@@ -30,6 +30,7 @@ use crate::base::time::{Instant, Now, UnixTime};
 use crate::crypto::x25519::public_key;
 use crate::proto::local::HopIdentity;
 use crate::proto::ntcp2::Local;
+use crate::proto::peer::conduct::Profile;
 use crate::wire::router_info::RouterInfo;
 
 /// What happens to a shard.
@@ -79,6 +80,8 @@ pub enum Input {
     QueueDelay(Duration),
     /// More routers are known, verified; each shard keeps its own share.
     Seeds(Arc<[Arc<RouterInfo>]>),
+    /// What earlier runs have seen of routers; each shard keeps its own share.
+    Profiles(Arc<[(RouterHash, Profile)]>),
     /// The router stops: peers are told, connections end.
     Stop,
 }
@@ -130,6 +133,13 @@ pub enum Output {
     Answered(Vec<Instant>),
     /// Write our RouterInfo to the data directory.
     SaveRouterInfo(Arc<[u8]>),
+    /// Write to the netdb's file what is now known of a router's behaviour.
+    RememberPeer {
+        /// Which router.
+        router: RouterHash,
+        /// Its profile as stored; absent where it is known no more.
+        profile: Option<Arc<[u8]>>,
+    },
     /// Write to the netdb's file what the netdb now holds of a router.
     Remember {
         /// Which router.
@@ -195,7 +205,7 @@ impl Shard {
         let limits = node.limits;
         let actors = Actors {
             sessions: SessionTable::new(&node.limits, &mut rng),
-            dialer: Dialer::new(node.limits.dials),
+            dialer: Dialer::new(&node.limits),
             netdb: Netdb::new(&node, id, now.instant, &mut rng),
             garlic: GarlicOpener::new(hop(), limits.garlic_replay_slots, &mut rng),
             build: BuildOpener::new(hop(), &limits, now.instant, &mut rng),
@@ -230,6 +240,15 @@ impl Shard {
             seeds.iter().filter(|s| placement.of_router(&s.hash()) == id).cloned().collect();
         let (actors, mut cx) = self.split(now);
         actors.netdb.seed(own, &mut cx);
+        self.collect();
+    }
+
+    fn restore(&mut self, profiles: &[(RouterHash, Profile)], now: Now) {
+        let (placement, id) = (&self.placement, self.id);
+        let own = profiles.iter().filter(|(router, _)| placement.of_router(router) == id);
+        let own: Vec<_> = own.copied().collect();
+        let (actors, mut cx) = self.split(now);
+        actors.dialer.restore(own, &mut cx);
         self.collect();
     }
 
@@ -279,6 +298,7 @@ impl Shard {
                 return;
             }
             Input::Seeds(seeds) => return self.seed(&seeds, now),
+            Input::Profiles(profiles) => return self.restore(&profiles, now),
             Input::Stop => {
                 actors.sessions.stop(cx);
                 self.stopped = true;
@@ -345,6 +365,8 @@ impl Shard {
             tallies: self.actors.netdb.tallies(self.turned),
             dials: self.actors.dialer.len(),
             builds_waiting: self.actors.build.waiting(),
+            profiles: self.actors.dialer.profiles().len(),
+            bans: self.actors.dialer.profiles().bans(),
             frames: self.frames.counts(),
             iv_filter_bytes: self.actors.transit.filter_bytes(),
             early_rotations: report::EarlyRotations {
@@ -545,6 +567,9 @@ impl Shard {
             TransportEffect::Close { connection, how } => Output::Close { connection, how },
             TransportEffect::Answered(arrived) => Output::Answered(arrived),
             TransportEffect::SaveRouterInfo(info) => Output::SaveRouterInfo(info),
+            TransportEffect::RememberPeer { router, profile } => {
+                Output::RememberPeer { router, profile }
+            }
             TransportEffect::Remember { router, info } => Output::Remember { router, info },
             TransportEffect::HandOver { connection, router, message } => {
                 return self.hand_over(connection, &router, message);

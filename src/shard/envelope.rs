@@ -49,7 +49,10 @@ impl Envelope {
                 | MessageType::Unknown(_) => Lane::Control,
             },
             Message::Session(
-                SessionMessage::Knock(_) | SessionMessage::Dial(_) | SessionMessage::Adopt(_),
+                SessionMessage::Knock(_)
+                | SessionMessage::Dial(_)
+                | SessionMessage::Ban(_)
+                | SessionMessage::Adopt(_),
             )
             | Message::Transit(TransitMessage::Install(_))
             | Message::Inbound(_)
@@ -73,7 +76,8 @@ impl Envelope {
                 | LocalRouterMessage::FloodfillGone(_)
                 | LocalRouterMessage::Known { .. }
                 | LocalRouterMessage::Load { .. }
-                | LocalRouterMessage::Reached,
+                | LocalRouterMessage::Reached
+                | LocalRouterMessage::Standing(..),
             )
             | Message::Snapshot(_) => Lane::Control,
         }

@@ -9,6 +9,7 @@ use crate::base::frame::FrameCounts;
 use crate::base::histogram::Histogram;
 use crate::base::id::ShardId;
 use crate::proto::netdb::store::{Counts, Tally};
+use crate::proto::peer::conduct::BanReason;
 use crate::wire::lease_set::LeaseSetKind;
 
 /// All samples of one shard at one moment.
@@ -91,6 +92,10 @@ pub struct Live {
     pub dials: usize,
     /// Build requests that wait for their Diffie-Hellman.
     pub builds_waiting: usize,
+    /// Routers of whose behaviour something is remembered.
+    pub profiles: usize,
+    /// Routers that are banned, by reason in the order of [`BanReason::ALL`].
+    pub bans: [usize; BanReason::ALL.len()],
     /// Buffers of messages.
     pub frames: FrameCounts,
     /// Bytes that the replay filter of tunnel messages takes when it is full.
@@ -153,6 +158,7 @@ pub fn report(shard: ShardId, counters: &Counters, live: &Live, sent_to: &[u64])
     sessions(&mut samples, counters, live);
     transit(&mut samples, counters, live);
     netdb(&mut samples, counters, live);
+    peers(&mut samples, counters, live);
     let help = "Buffers of messages, by what was done with them.";
     let counts = live.frames;
     for (what, count) in
@@ -219,6 +225,16 @@ fn sessions(samples: &mut Samples, counters: &Counters, live: &Live) {
     let labels = |direction| [("direction", direction)];
     samples.counter("messages_total", help, &labels("received"), counters.messages_received);
     samples.counter("messages_total", help, &labels("sent"), counters.messages_sent);
+}
+
+fn peers(samples: &mut Samples, counters: &Counters, live: &Live) {
+    let help = "Routers of whose behaviour something is remembered.";
+    samples.gauge("peers_known", help, &[], live.profiles);
+    for ((reason, banned), bans) in BanReason::ALL.iter().zip(live.bans).zip(counters.bans) {
+        let labels = [("reason", reason.label())];
+        samples.gauge("peers_banned", "Routers that are banned now.", &labels, banned);
+        samples.counter("bans_total", "Bans, each of which ends in time.", &labels, bans);
+    }
 }
 
 fn transit(samples: &mut Samples, counters: &Counters, live: &Live) {

@@ -114,7 +114,7 @@ pub fn run_verifications(
     for (candidate, count) in candidates.into_iter().zip(counts) {
         let (own, rest) = verdicts.split_at(count.min(verdicts.len()));
         verdicts = rest;
-        let Candidate { record, from, flood, source } = candidate;
+        let Candidate { record, from, flood, source, shown_by } = candidate;
         let (kind, record) = match record {
             CandidateRecord::RouterInfo(info) => {
                 let record = info.settle_all(own).map(|info| Record::RouterInfo(Arc::new(info)));
@@ -125,7 +125,7 @@ pub fn run_verifications(
                 (kind, lease_set.settle_all(own).map(|set| Record::LeaseSet(Arc::new(set))))
             }
         };
-        let verified = Verified { kind, record, from, flood, source };
+        let verified = Verified { kind, record, from, flood, source, shown_by };
         send(Message::Netdb(NetdbMessage::Verified(Box::new(verified))));
     }
 }

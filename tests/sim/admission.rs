@@ -188,6 +188,7 @@ fn turn(shard: &mut Shard, now: Now) -> (usize, usize) {
             | Output::Envelope { .. }
             | Output::SaveRouterInfo(_)
             | Output::Answered(_)
+            | Output::RememberPeer { .. }
             | Output::Remember { .. } => {}
         }
     }

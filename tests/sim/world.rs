@@ -13,6 +13,7 @@ use floodway::crypto::hash::sha256_parts;
 use floodway::shard::core::{Input, Output, Shard};
 use floodway::shard::report::ShardReport;
 use floodway::wire::i2np::I2npMessage;
+use floodway::wire::ntcp2::FloodRequest;
 use floodway::wire::router_address::Ntcp2Endpoint;
 use floodway::wire::router_info::RouterInfo;
 use loadtest::played::{PlayedConnection, PlayedEvent, PlayedRouter, Role};
@@ -236,6 +237,14 @@ impl World {
         // What is sent on a connection that has broken is lost, as it would be.
         let Some(position) = self.connection_to(router, to) else { return };
         self.played[router].connections[position].1.send(message);
+        self.flush_played(router, position);
+    }
+
+    /// A played router shows a router that it is connected to a RouterInfo.
+    pub fn show(&mut self, router: usize, to: RouterHash, info: &[u8]) {
+        let Some(position) = self.connection_to(router, to) else { return };
+        let connection = &mut self.played[router].connections[position].1;
+        connection.send_router_info(info, FloodRequest::NotRequested);
         self.flush_played(router, position);
     }
 
@@ -500,7 +509,7 @@ impl World {
                 self.answered.entry(node).or_default().extend(delays);
             }
             // These routers do not come back.
-            Output::Remember { .. } => {}
+            Output::Remember { .. } | Output::RememberPeer { .. } => {}
         }
     }
 

@@ -12,6 +12,7 @@ use crate::base::frame::Frame;
 use crate::base::id::{RecordKey, RouterHash};
 use crate::proto::netdb::exploration::Explore;
 use crate::proto::netdb::lookup::{Ask, Purpose, REPLY_PEERS_MAX, Started};
+use crate::proto::peer::conduct::Deed;
 use crate::wire::i2np::MessageType;
 use crate::wire::i2np::database_lookup::{DatabaseLookup, LookupEncryption, LookupKind};
 use crate::wire::i2np::database_search_reply::DatabaseSearchReply;
@@ -27,11 +28,15 @@ impl Netdb {
             return;
         };
         if self.lookups.is_under_way(&reply.key) {
-            let floodfills = &cx.snapshot.floodfills;
-            self.lookups.handle_search_reply(&reply.key, &from, &reply.peers, cx.now, floodfills);
+            let floodfills = &cx.snapshot.asked;
+            let (lookups, peers) = (&mut self.lookups, &reply.peers);
+            if lookups.handle_search_reply(&reply.key, &from, peers, cx.now, floodfills) {
+                tell_of(from, Deed::Answered, cx);
+            }
             self.drain_lookups(cx);
         } else if self.exploration.handle_search_reply(&reply.key, &from, cx.now.instant) {
             cx.counters.explorations_answered += 1;
+            tell_of(from, Deed::Answered, cx);
             for router in reply.peers.iter().take(REPLY_PEERS_MAX).copied() {
                 let learned = NetdbMessage::Learned(router);
                 cx.send(Address::Router(router), Message::Netdb(learned));
@@ -44,7 +49,7 @@ impl Netdb {
     /// Decides whether it is time to explore; the owner of the key, to whom the answer comes, asks.
     pub(super) fn consider_exploring(&mut self, cx: &mut Context<'_>) {
         let known = self.store.counts().routers * usize::from(cx.node.shards);
-        self.exploration.handle_timeout(cx.now, known, &cx.snapshot.floodfills, cx.rng);
+        self.exploration.handle_timeout(cx.now, known, &cx.snapshot.asked, cx.rng);
         if let Some(explore) = self.exploration.poll_explore() {
             let message = NetdbMessage::Explore(explore);
             cx.send(Address::Record(explore.key), Message::Netdb(message));
@@ -65,7 +70,7 @@ impl Netdb {
         }
         let started = match unknown {
             Unknown::LookUp => {
-                let floodfills = &cx.snapshot.floodfills;
+                let floodfills = &cx.snapshot.asked;
                 self.lookups.start(router.into(), Purpose::Needed, cx.now, floodfills)
             }
             Unknown::Drop => {
@@ -86,7 +91,7 @@ impl Netdb {
         if router == cx.node.hash() || self.store.router(&router).is_some() {
             return;
         }
-        let floodfills = &cx.snapshot.floodfills;
+        let floodfills = &cx.snapshot.asked;
         let started = self.lookups.start(router.into(), Purpose::Learned, cx.now, floodfills);
         count_start(started, cx);
         match started {
@@ -100,6 +105,9 @@ impl Netdb {
             cx.counters.own_lookups.asked += 1;
             ask(floodfill, key, LookupKind::RouterInfo, &excluded, cx);
         }
+        while let Some(late) = self.lookups.poll_unanswered() {
+            tell_of(late, Deed::Unanswered, cx);
+        }
         while let Some(key) = self.lookups.poll_failed() {
             cx.counters.own_lookups.failed += 1;
             let not_found = DialerMessage::NotFound(key.as_router());
@@ -110,6 +118,12 @@ impl Netdb {
             cx.send(Address::Router(router), Message::Netdb(learned));
         }
     }
+}
+
+/// Tells the shard that a router belongs to what it did.
+pub(super) fn tell_of(router: RouterHash, deed: Deed, cx: &mut Context<'_>) {
+    let seen = DialerMessage::Seen(router, deed);
+    cx.send(Address::Router(router), Message::Dialer(seen));
 }
 
 fn count_start(started: Started, cx: &mut Context<'_>) {

@@ -8,10 +8,11 @@ use crate::actor::contract::{Close, Context, TransportEffect};
 use crate::actor::counters::Drop;
 use crate::actor::message::Knock;
 use crate::actor::session::SessionActor;
-use crate::base::id::ConnectionId;
+use crate::base::id::{ConnectionId, RouterHash};
 use crate::base::slab::SlabKey;
 use crate::base::time::Instant;
 use crate::proto::ntcp2::AdmissionRefused;
+use crate::wire::ntcp2::TerminationReason;
 
 /// How long a dial stands back after a peer has connected from the address that is dialled, and how much longer at
 /// random. If both sides dial at once, some routers take the second session for a failure of the first and leave us alone
@@ -62,6 +63,18 @@ impl SessionTable {
             self.forget(key, cx);
             return;
         }
+    }
+
+    /// Says goodbye to a router that is banned, and dials it no more.
+    pub(super) fn end_all_with(&mut self, router: &RouterHash, cx: &mut Context<'_>) {
+        for key in self.by_router.get(router).cloned().unwrap_or_default() {
+            if let Some(session) = self.sessions.find_mut(key) {
+                session.terminate(TerminationReason::Banned, cx);
+            }
+            self.forget(key, cx);
+        }
+        self.give_up_dial(router, cx);
+        self.postponed.retain(|(_, postponed), _| postponed != router);
     }
 
     /// Handshakes that peers have begun and not finished.

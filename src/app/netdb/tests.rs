@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::base::time::UnixTime;
 use crate::proto::netdb::testing::{FLOODFILL, ROUTER, router_info};
-use crate::runtime::record_file::Changes;
 
 const NETWORK: u8 = 99;
 
@@ -14,7 +13,7 @@ fn fill(data_dir: &Path, now: UnixTime) -> Vec<RouterHash> {
     let infos = (0..40).map(|n| router_info(n, now, if n % 4 == 0 { FLOODFILL } else { ROUTER }));
     let changes: Changes =
         infos.map(|info| (info.hash(), Some(Arc::clone(info.bytes())))).collect();
-    file.commit(&changes).unwrap();
+    file.commit(Table::RouterInfos, &changes).unwrap();
     let mut hashes: Vec<_> = changes.into_keys().collect();
     hashes.sort();
     hashes
@@ -39,7 +38,8 @@ fn what_was_changed_on_disk_is_not_believed() {
     let mut forged = router_info(1, now, ROUTER).bytes().to_vec();
     *forged.last_mut().unwrap() ^= 1;
     let file = RecordFile::open(&file_of(directory.path())).unwrap().file;
-    file.commit(&Changes::from([(hashes[0], Some(forged.into()))])).unwrap();
+    let changes = Changes::from([(hashes[0], Some(forged.into()))]);
+    file.commit(Table::RouterInfos, &changes).unwrap();
     drop(file);
     let (_, seeds) = load(directory.path(), NETWORK).unwrap();
     assert_eq!((seeds.routers.len(), seeds.refused.len()), (39, 1));
@@ -80,4 +80,18 @@ fn an_export_is_a_netdb_directory() {
     let source = Source::open(directory.path()).unwrap();
     assert_eq!(source.find(&hashes[5]).unwrap().unwrap()[..], fs::read(path).unwrap());
     assert_eq!(source.find(&RouterHash([9; 32])).unwrap(), None);
+}
+
+#[test]
+fn what_is_no_profile_is_taken_out_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = RecordFile::open(&file_of(directory.path())).unwrap().file;
+    let [good, bad] = [1, 2].map(|n| RouterHash([n; 32]));
+    let mut profile = Profile::default();
+    profile.answered = 3;
+    let stored: Changes =
+        [(good, Some(Arc::from(profile.write()))), (bad, Some(Arc::from([7; 36])))].into();
+    file.commit(Table::Profiles, &stored).unwrap();
+    assert_eq!(profiles(&file).unwrap()[..], [(good, profile)]);
+    assert_eq!(file.profiles().unwrap().len(), 1);
 }

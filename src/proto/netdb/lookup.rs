@@ -66,6 +66,7 @@ pub struct Lookups {
     asks: VecDeque<RecordKey>,
     failed: VecDeque<RecordKey>,
     learned: VecDeque<RouterHash>,
+    unanswered: VecDeque<RouterHash>,
 }
 
 struct Lookup {
@@ -91,6 +92,7 @@ impl Lookups {
             asks: VecDeque::new(),
             failed: VecDeque::new(),
             learned: VecDeque::new(),
+            unanswered: VecDeque::new(),
         }
     }
 
@@ -128,7 +130,8 @@ impl Lookups {
     }
 
     /// A floodfill answered that it has not got `key` and named `peers` instead. `from` is the router at the other
-    /// end of the session: only one that we asked is heard. The next floodfill is asked at once.
+    /// end of the session: only one that we asked is heard, and whether it is one is said. The next floodfill is asked at
+    /// once.
     pub fn handle_search_reply(
         &mut self,
         key: &RecordKey,
@@ -136,10 +139,10 @@ impl Lookups {
         peers: &[RouterHash],
         now: Now,
         floodfills: &[RouterHash],
-    ) {
-        let Some(lookup) = self.lookups.get_mut(key) else { return };
+    ) -> bool {
+        let Some(lookup) = self.lookups.get_mut(key) else { return false };
         if !lookup.asked.contains(from) {
-            return;
+            return false;
         }
         for peer in peers.iter().take(REPLY_PEERS_MAX) {
             if *peer == self.our || *peer == key.as_router() {
@@ -157,6 +160,13 @@ impl Lookups {
         if lookup.asked.last() == Some(from) {
             self.advance(key, now.instant);
         }
+        true
+    }
+
+    /// Whether `floodfill` has been asked for `key`, in a lookup that is under way.
+    #[must_use]
+    pub fn was_asked(&self, key: &RecordKey, floodfill: &RouterHash) -> bool {
+        self.lookups.get(key).is_some_and(|lookup| lookup.asked.contains(floodfill))
     }
 
     /// The record under `key` has come. Says whether a lookup for it was under way, that is, whether it was asked for.
@@ -169,6 +179,10 @@ impl Lookups {
         while let Some((wake, key)) = self.timers.first().copied()
             && wake <= now
         {
+            // Of those asked before it has been said already, or they have answered. Who was asked just before the end
+            // has not had its time.
+            let late = self.lookups.get(&key).filter(|lookup| lookup.wake < lookup.end);
+            self.unanswered.extend(late.and_then(|lookup| lookup.asked.last()).copied());
             self.advance(&key, now);
         }
     }
@@ -188,6 +202,11 @@ impl Lookups {
     /// The next hash of a router unknown as floodfill that an answer named.
     pub fn poll_learned(&mut self) -> Option<RouterHash> {
         self.learned.pop_front()
+    }
+
+    /// The next floodfill that did not answer in time.
+    pub fn poll_unanswered(&mut self) -> Option<RouterHash> {
+        self.unanswered.pop_front()
     }
 
     /// When [`Self::handle_timeout`] wants to be called next.

@@ -9,10 +9,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Change;
 use crate::base::id::RouterHash;
-use crate::runtime::record_file::{Changes, Entries, Opened, RecordFile, RecordFileError};
+use crate::runtime::record_file::{Changes, Entries, Opened, RecordFile, RecordFileError, Table};
 use crate::shard::report::{Sample, SampleKind};
 
-/// Changes that wait to be written at most: those of a full netdb. Reached only where the disk fails.
+/// Changes of one table that wait to be written at most: those of a full netdb. Reached only where the disk fails.
 const PENDING_MAX: usize = 65_536;
 /// Questions that wait.
 const QUESTIONS_MAX: usize = 4;
@@ -108,7 +108,8 @@ pub(super) struct RecordWriter {
     /// Absent after a failure, until it could be opened anew.
     file: Option<RecordFile>,
     path: PathBuf,
-    pending: Changes,
+    /// By table.
+    pending: [Changes; Table::ALL.len()],
     counts: Arc<Counts>,
     failures: u64,
 }
@@ -120,23 +121,28 @@ impl RecordWriter {
         let (questions, asked) = bounded(QUESTIONS_MAX);
         let reader = RecordReader { questions, counts: Arc::clone(&counts) };
         let path = file.path().to_owned();
-        let writer = Self { file: Some(file), path, pending: Changes::new(), counts, failures: 0 };
+        let pending = Table::ALL.map(|_| Changes::new());
+        let writer = Self { file: Some(file), path, pending, counts, failures: 0 };
         writer.count_records();
         (writer, reader, asked)
     }
 
     /// Takes a change, to be written with the next commit.
     pub(super) fn take(&mut self, change: Change) {
-        let Change { router, info } = change;
-        if self.pending.len() >= PENDING_MAX && !self.pending.contains_key(&router) {
+        let Change { table, router, bytes } = change;
+        let is_full = |pending: &[Changes]| {
+            let pending = &pending[table as usize];
+            pending.len() >= PENDING_MAX && !pending.contains_key(&router)
+        };
+        if is_full(&self.pending) {
             // Logged and counted.
             let _ = self.commit();
         }
-        if self.pending.len() >= PENDING_MAX && !self.pending.contains_key(&router) {
+        if is_full(&self.pending) {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.pending.insert(router, info);
+        self.pending[table as usize].insert(router, bytes);
     }
 
     /// Writes what has changed. What cannot be written stays.
@@ -144,11 +150,11 @@ impl RecordWriter {
     /// # Errors
     /// Why it cannot; the log has it as well.
     pub(super) fn commit(&mut self) -> Result<(), RecordFileError> {
-        if self.pending.is_empty() {
+        if self.waiting() == 0 {
             return Ok(());
         }
         self.try_commit().inspect_err(|error| self.note_failure(error))?;
-        self.pending.clear();
+        self.pending.iter_mut().for_each(Changes::clear);
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
         self.count_records();
         if self.failures > 0 {
@@ -160,7 +166,16 @@ impl RecordWriter {
 
     fn try_commit(&mut self) -> Result<(), RecordFileError> {
         let file = reopen(&mut self.file, &self.path)?;
-        file.commit(&self.pending)
+        for (table, changes) in Table::ALL.into_iter().zip(&self.pending) {
+            if !changes.is_empty() {
+                file.commit(table, changes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        self.pending.iter().map(Changes::len).sum()
     }
 
     fn note_failure(&mut self, error: &RecordFileError) {
@@ -168,7 +183,7 @@ impl RecordWriter {
         self.file = None;
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
         if self.failures.is_multiple_of(FAILURES_PER_WARNING) {
-            tracing::warn!(%error, waiting = self.pending.len(), "the netdb's file is not written; it is tried again");
+            tracing::warn!(%error, waiting = self.waiting(), "the netdb's file is not written; it is tried again");
         }
         self.failures += 1;
     }
@@ -194,7 +209,7 @@ impl RecordWriter {
     /// Writes what waits, for the last time.
     pub(super) fn finish(mut self) {
         if self.commit().is_err() {
-            tracing::warn!(lost = self.pending.len(), "changes of the netdb's file are lost");
+            tracing::warn!(lost = self.waiting(), "changes of the netdb's file are lost");
         }
     }
 }
