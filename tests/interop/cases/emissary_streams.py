@@ -1,0 +1,22 @@
+"""A stream from i2pd to emissary, whose floodfills are Floodway and an i2pd; it only reports, for emissary finds no hops in
+one network of two.
+"""
+
+NETWORK = ["--i2pd-mid", 4, "--emissary", 1, "--emissary-insecure", "--floodfills", "p0"]
+GATING = False
+
+
+def test_a_destination_of_i2pd_reaches_one_of_emissary(net, floodway):
+    _, sender, *_ = net.of_kind("i2pd-mid")
+    receiver, = net.of_kind("emissary")
+    net.seed(floodway.router_info)
+    net.expect("session", floodway.hash, timeout=60)
+    before = floodway.metrics()
+    net.echo(sender, receiver, size=100_000)
+    after = floodway.metrics()
+    labels = {"kind": "lease_set", "result": "stored"}
+    grown = after.total("netdb_stores_total", **labels) - before.total("netdb_stores_total", **labels)
+    assert grown > 0, "we were told of neither lease set"
+
+
+test_a_destination_of_i2pd_reaches_one_of_emissary.long = True
