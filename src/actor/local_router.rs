@@ -16,8 +16,9 @@ use crate::proto::netdb::publication::{Publication, PublicationAction};
 use crate::proto::peer::conduct::Standing;
 use crate::proto::tunnel::admission::Duty;
 use crate::proto::tunnel::congestion::{
-    Congestion, CongestionMeter, HIGH_CONGESTION_LIFE, LOAD_INTERVAL, Permille,
+    CongestionMeter, HIGH_CONGESTION_LIFE, LOAD_INTERVAL, Permille,
 };
+use crate::wire::capabilities::{Capabilities, Congestion, Reachability};
 use crate::wire::i2np::MessageType;
 use crate::wire::i2np::database_store::{DatabaseStore, StoreData, StoreReply, deflate};
 use crate::wire::mapping::Mapping;
@@ -277,20 +278,18 @@ pub fn first_snapshot(node: &NodeConfig) -> Snapshot {
 }
 
 fn sign(node: &NodeConfig, facts: &Facts) -> RouterInfo {
-    let mut capabilities = String::from(node.bandwidth_class);
-    if node.floodfill {
-        capabilities.push('f');
-    }
-    if facts.reached {
-        capabilities.push('R');
-    }
     let congestion = match node.duty {
         Duty::Serving => facts.congestion,
         Duty::Draining => Congestion::Full,
     };
-    capabilities.extend(congestion.letter());
+    let reachability = if facts.reached { Reachability::Reachable } else { Reachability::Unknown };
+    let capabilities = Capabilities::default()
+        .with_bandwidth(node.bandwidth_class)
+        .with_reachability(reachability)
+        .with_congestion(congestion);
+    let capabilities = if node.floodfill { capabilities.with_floodfill() } else { capabilities };
     let mut options = Mapping::new();
-    insert(&mut options, "caps", &capabilities);
+    insert(&mut options, "caps", &capabilities.to_text());
     insert(&mut options, "netId", &node.network.to_string());
     insert(&mut options, "router.version", ROUTER_VERSION);
     if node.floodfill {

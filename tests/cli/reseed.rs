@@ -18,7 +18,8 @@ fn run_once(directory: &Path) {
 
 fn count(router: &Router, kind: &str) -> u64 {
     let metrics = router.get("/metrics");
-    let named = |line: &&str| line.starts_with("floodway_netdb_records") && line.contains(kind);
+    let start = format!("floodway_netdb_records{{kind=\"{kind}\"");
+    let named = |line: &&str| line.starts_with(&start);
     let number = |line: &str| line.rsplit(' ').next()?.parse::<u64>().ok();
     let numbers = metrics.lines().filter(named).filter_map(number);
     numbers.sum::<u64>()

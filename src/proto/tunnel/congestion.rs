@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::wire::capabilities::Congestion;
+
 /// How often fullness is measured.
 pub const LOAD_INTERVAL: Duration = Duration::from_secs(10);
 /// Measurements of which the average is taken: three minutes.
@@ -41,20 +43,6 @@ impl Permille {
     }
 }
 
-/// How congested we say that we are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Congestion {
-    /// There is room.
-    #[default]
-    None,
-    /// `D`: full to seven tenths.
-    Medium,
-    /// `E`: full to nine tenths.
-    High,
-    /// `G`: hardly a tunnel can be taken.
-    Full,
-}
-
 /// Each level with the fullness at which it comes, and that below which it goes.
 const LEVELS: [(Congestion, Permille, Permille); 3] = [
     (Congestion::Medium, Permille(700), Permille(600)),
@@ -62,26 +50,13 @@ const LEVELS: [(Congestion, Permille, Permille); 3] = [
     (Congestion::Full, Permille(990), Permille(900)),
 ];
 
-impl Congestion {
-    /// Its letter, if it has one.
-    #[must_use]
-    pub fn letter(self) -> Option<char> {
-        match self {
-            Congestion::None => None,
-            Congestion::Medium => Some('D'),
-            Congestion::High => Some('E'),
-            Congestion::Full => Some('G'),
-        }
-    }
-
-    /// The level after this one at such an average.
-    fn next(self, average: Permille) -> Self {
-        let highest = |reached: fn(&(Self, Permille, Permille)) -> Permille| {
-            let levels = LEVELS.iter().filter(|level| reached(level) <= average);
-            levels.map(|(level, ..)| *level).max().unwrap_or_default()
-        };
-        self.clamp(highest(|(_, comes, _)| *comes), highest(|(_, _, goes)| *goes))
-    }
+/// The level after `level` at such an average.
+fn next(level: Congestion, average: Permille) -> Congestion {
+    let highest = |reached: fn(&(Congestion, Permille, Permille)) -> Permille| {
+        let levels = LEVELS.iter().filter(|level| reached(level) <= average);
+        levels.map(|(level, ..)| *level).max().unwrap_or_default()
+    };
+    level.clamp(highest(|(_, comes, _)| *comes), highest(|(_, _, goes)| *goes))
 }
 
 /// Follows how full the router is.
@@ -104,7 +79,7 @@ impl CongestionMeter {
         }
         let before = self.level;
         let average = Permille::mean(self.samples.iter().copied(), SAMPLES);
-        self.level = before.next(average);
+        self.level = next(before, average);
         self.level != before
     }
 
@@ -144,8 +119,6 @@ mod tests {
         assert_eq!(rising, [None, None, Medium, Medium, High, High, Full]);
         let falling = levels(&[1000, 910, 890, 810, 790, 610, 590, 690]);
         assert_eq!(falling, [Full, Full, High, High, Medium, Medium, None, None]);
-        let letters = [None, Medium, High, Full].map(Congestion::letter);
-        assert_eq!(letters, [Option::None, Some('D'), Some('E'), Some('G')]);
     }
 
     #[test]
