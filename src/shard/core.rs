@@ -489,10 +489,9 @@ impl Shard {
                     send,
                 );
             }
-            let count = verifications.len() + handshakes.signatures();
-            Batches::record(&mut self.counters.batches.signatures, count);
             let send = |message| results.push(message);
-            work::run_verifications(verifications, &mut handshakes, &mut done, send);
+            let count = work::run_verifications(verifications, &mut handshakes, &mut done, send);
+            Batches::record(&mut self.counters.batches.signatures, count);
         }
         results.into_iter().for_each(|message| self.post(message));
         let (actors, mut cx) = self.split(now);

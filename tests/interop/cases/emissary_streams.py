@@ -1,9 +1,9 @@
-"""A stream from i2pd to emissary, whose floodfills are Floodway and an i2pd; it only reports, for emissary finds no hops in
-one network of two.
-"""
+"""A stream from i2pd to emissary, whose floodfills are Floodway and an i2pd."""
 
 NETWORK = ["--i2pd-mid", 4, "--emissary", 1, "--emissary-insecure", "--floodfills", "p0"]
-GATING = False
+
+# What i2pd logs that has a dial of its own cross one of both floodfills': it leaves them alone for eight minutes.
+NO_FLOODFILL = "no floodfills found"
 
 
 def test_a_destination_of_i2pd_reaches_one_of_emissary(net, floodway):
@@ -12,11 +12,17 @@ def test_a_destination_of_i2pd_reaches_one_of_emissary(net, floodway):
     net.seed(floodway.router_info)
     net.expect("session", floodway.hash, timeout=60)
     before = floodway.metrics()
-    net.echo(sender, receiver, size=100_000)
+    try:
+        net.echo(sender, receiver, size=100_000)
+    except AssertionError:
+        if NO_FLOODFILL not in net.log(sender):
+            raise
+        net.restart(sender)
+        net.echo(sender, receiver, size=100_000)
     after = floodway.metrics()
     labels = {"kind": "lease_set", "result": "stored"}
     grown = after.total("netdb_stores_total", **labels) - before.total("netdb_stores_total", **labels)
     assert grown > 0, "we were told of neither lease set"
 
 
-test_a_destination_of_i2pd_reaches_one_of_emissary.long = True
+test_a_destination_of_i2pd_reaches_one_of_emissary.seconds = 400
