@@ -131,6 +131,12 @@ impl SessionActor {
         self.direction
     }
 
+    /// When it was opened; the session of a connection that another shard accepted, when this shard got it.
+    #[must_use]
+    pub fn opened(&self) -> Instant {
+        self.opened
+    }
+
     /// Whether this is a dial that has not become a session.
     #[must_use]
     pub fn is_dial(&self) -> bool {

@@ -5,7 +5,7 @@ mod rates;
 mod working;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ pub struct SessionTable {
     waiting_bytes: usize,
     admission: Admission,
     rates: MessageRates,
-    /// Handshakes that peers have begun, the oldest first, with keys of some that are over: never more than may be open.
-    handshakes: VecDeque<SlabKey>,
+    /// Handshakes that peers have begun and not finished, the oldest first.
+    handshakes: BTreeSet<(Instant, SlabKey)>,
     /// Handshakes that wait for public-key work, and until when.
     waiting: VecDeque<(Instant, SlabKey)>,
     work_left: usize,
@@ -82,7 +82,7 @@ impl SessionTable {
             sessions: Slab::new(limits.sessions),
             admission: Admission::new(limits.admission, limits.admission_slots, rng),
             rates: MessageRates::new(limits, rng),
-            handshakes: VecDeque::new(),
+            handshakes: BTreeSet::new(),
             by_connection: HashMap::new(),
             by_router: HashMap::new(),
             dialling: HashMap::new(),
@@ -105,7 +105,7 @@ impl SessionTable {
     #[must_use]
     pub fn counts(&self) -> SessionCounts {
         let mut counts =
-            SessionCounts { handshakes: self.count_handshakes(), ..SessionCounts::default() };
+            SessionCounts { handshakes: self.handshakes.len(), ..SessionCounts::default() };
         for (_, session) in self.sessions.iter().filter(|(_, s)| s.peer().is_some()) {
             match session.direction() {
                 Direction::Inbound => counts.inbound += 1,
@@ -366,12 +366,14 @@ impl SessionTable {
             }
             Direction::Inbound => {
                 let (connection, remote) = (actor.connection(), actor.remote());
+                let opened = actor.opened();
                 self.note_reach(key, cx);
                 let Some(info) = router_info else { return };
                 let info = Arc::new(info);
                 let adoption = Adoption { connection, remote, session, peer: info, unread };
                 let message = Message::Session(SessionMessage::Adopt(Box::new(adoption)));
                 self.by_connection.remove(&connection);
+                self.handshakes.remove(&(opened, key));
                 self.sessions.remove(key);
                 let hand_over = TransportEffect::HandOver { connection, router: peer, message };
                 cx.effects.transport.push_back(hand_over);
@@ -456,6 +458,7 @@ impl SessionTable {
         let Some(session) = self.sessions.remove(key) else { return };
         session.settle_last(&mut self.waiting_bytes);
         self.by_connection.remove(&session.connection());
+        self.handshakes.remove(&(session.opened(), key));
         let Some(router) = session.router() else {
             self.forget_dial(key, cx);
             return;
@@ -487,7 +490,7 @@ impl Actor for SessionTable {
                 self.deliver(to, message, unknown, answers, cx);
             }
             SessionMessage::Knock(knock) => self.note_knock(knock, cx),
-            SessionMessage::Dial(endpoint) => self.dial(endpoint, cx),
+            SessionMessage::Dial(endpoint) => self.dial_soon(endpoint, cx),
             SessionMessage::Ban(router) => self.end_all_with(&router, cx),
             SessionMessage::Adopt(adoption) => self.adopt(*adoption, cx),
         }

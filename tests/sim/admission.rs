@@ -125,6 +125,32 @@ fn a_flood_from_everywhere_is_bounded_and_gives_way_to_newcomers() {
     assert!(pair.is_served());
 }
 
+/// Those that are finished count no more: who takes his time is given up for others that do, and for nobody else.
+#[test]
+fn finished_handshakes_leave_their_room_to_others() {
+    let mut world = World::new(47);
+    let mut node = config(&mut world, 1, 1, true);
+    Arc::get_mut(&mut node).unwrap().limits.handshakes = 4;
+    let hash = node.hash();
+    let node = world.add_node(node, &[]);
+    let peer = world.add_played(role(9, "OR"));
+    let mut pair = Pair { world, node, hash, peer };
+    let source = |number| SocketAddr::from(([78, 1, number, 3], 2000));
+    pair.world.connect_silently(node, source(0));
+    for number in 10..13 {
+        let newcomer = pair.world.add_played(role(number, "OR"));
+        pair.connect(newcomer);
+    }
+    for number in 1..4 {
+        pair.world.connect_silently(node, source(number));
+    }
+    assert_eq!(pair.metric("handshakes_unfinished", ""), 4);
+    assert_eq!(pair.metric("drops_total", "handshakes_full"), 0);
+    pair.world.connect_silently(node, source(4));
+    assert_eq!(pair.metric("handshakes_unfinished", ""), 4);
+    assert_eq!(pair.metric("drops_total", "handshakes_full"), 1);
+}
+
 #[test]
 fn a_message_1_is_replayed_in_vain_on_every_shard() {
     let mut pair = Pair::new(43, 3);

@@ -13,12 +13,18 @@ use crate::base::slab::SlabKey;
 use crate::base::time::Instant;
 use crate::proto::ntcp2::AdmissionRefused;
 use crate::wire::ntcp2::TerminationReason;
+use crate::wire::router_address::Ntcp2Endpoint;
 
 /// How long a dial stands back after a peer has connected from the address that is dialled, and how much longer at
 /// random. If both sides dial at once, some routers take the second session for a failure of the first and leave us alone
 /// for minutes; with both standing back for different times, one of the two comes about.
 const KNOCK_PATIENCE: Duration = Duration::from_millis(1500);
 const KNOCK_JITTER_MS: usize = 1000;
+/// How long every dial waits, and how much longer at random. What makes us dial is often one of a peer's builds that has
+/// come to us through others, and in the same moment the peer dials us for another: its own connection shows then before
+/// ours is begun.
+const DIAL_PATIENCE: Duration = Duration::from_millis(50);
+const DIAL_JITTER_MS: usize = 100;
 /// Addresses remembered at most; what overflows is forgotten, which costs a race and nothing else.
 const KNOCKS_MAX: usize = 1024;
 
@@ -46,23 +52,20 @@ impl SessionTable {
         }
         let session = SessionActor::accepted(connection, remote, cx);
         if let Some(key) = self.insert(session, cx) {
-            self.handshakes.push_back(key);
+            self.handshakes.insert((cx.now.instant, key));
         }
     }
 
     /// Ends the oldest of the handshakes that peers have begun and not finished: an honest peer takes a second, so what
     /// is old is worth least. Nothing where there is none.
     pub(super) fn give_up_oldest_handshake(&mut self, cx: &mut Context<'_>) {
-        while let Some(key) = self.handshakes.pop_front() {
-            // Those that were finished, or closed, have left their keys behind.
-            let Some(session) = self.sessions.find(key) else { continue };
-            let connection = session.connection();
-            cx.count_drop(Drop::HandshakesFull);
-            let close = TransportEffect::Close { connection, how: Close::Reset };
-            cx.effects.transport.push_back(close);
-            self.forget(key, cx);
-            return;
-        }
+        let Some((_, key)) = self.handshakes.pop_first() else { return };
+        let Some(session) = self.sessions.find(key) else { return };
+        let connection = session.connection();
+        cx.count_drop(Drop::HandshakesFull);
+        let close = TransportEffect::Close { connection, how: Close::Reset };
+        cx.effects.transport.push_back(close);
+        self.forget(key, cx);
     }
 
     /// Says goodbye to a router that is banned, and dials it no more.
@@ -75,11 +78,6 @@ impl SessionTable {
         }
         self.give_up_dial(router, cx);
         self.postponed.retain(|(_, postponed), _| postponed != router);
-    }
-
-    /// Handshakes that peers have begun and not finished.
-    pub(super) fn count_handshakes(&self) -> usize {
-        self.handshakes.iter().filter(|key| self.sessions.find(**key).is_some()).count()
     }
 
     /// If a message 1 has just been accepted, all shards are told: it is none that anybody may repeat, and dials to its
@@ -101,6 +99,17 @@ impl SessionTable {
             let until = cx.now.instant + KNOCK_PATIENCE + Duration::from_millis(jitter);
             self.knocks.entry(knock.address).or_insert(until);
         }
+    }
+
+    /// Dials a router in a moment, unless it has come to us by then.
+    pub(super) fn dial_soon(&mut self, endpoint: Ntcp2Endpoint, cx: &mut Context<'_>) {
+        let router = endpoint.router;
+        if self.by_router.contains_key(&router) || self.dialling.contains_key(&router) {
+            return self.dial(endpoint, cx);
+        }
+        let jitter = u64::try_from(cx.rng.below(DIAL_JITTER_MS)).unwrap_or(0);
+        let until = cx.now.instant + DIAL_PATIENCE + Duration::from_millis(jitter);
+        self.postponed.insert((until, router), endpoint);
     }
 
     pub(super) fn standing_back(&self, address: &IpAddr, cx: &Context<'_>) -> Option<Instant> {
