@@ -7,7 +7,6 @@ use super::contract::{Close, Context, TransportEffect};
 use super::counters::{Drop, SessionEnd};
 use super::message::Direction;
 use crate::base::id::{ConnectionId, RouterHash};
-use crate::base::limits::SESSION_IDLE_MAX;
 use crate::base::time::{Instant, Now};
 use crate::proto::ntcp2::{
     ConfirmedError, CreatedError, Established, Event, Handshake, HandshakeError, Local, OnFailure,
@@ -412,27 +411,27 @@ impl SessionActor {
         }
     }
 
-    /// When something must have happened.
+    /// When something must have happened, if sessions may be silent for so long.
     #[must_use]
-    pub fn deadline(&self) -> Instant {
-        let own = self.phase_deadline();
+    pub fn deadline(&self, silence: Duration) -> Instant {
+        let own = self.phase_deadline(silence);
         self.held.as_ref().map_or(own, |held| held.until.min(own))
     }
 
-    fn phase_deadline(&self) -> Instant {
+    fn phase_deadline(&self, silence: Duration) -> Instant {
         match &self.phase {
             Phase::Connecting(_) => self.opened + CONNECT_MAX,
             Phase::Handshaking(handshake) => handshake.deadline(),
             Phase::Swallowing { deadline, .. } => *deadline,
             Phase::Established { session, .. } => {
-                session.last_received().max(session.last_sent()) + SESSION_IDLE_MAX
+                session.last_received().max(session.last_sent()) + silence
             }
         }
     }
 
     /// Ends the connection if its deadline has passed.
-    pub fn handle_timeout(&mut self, cx: &mut Context<'_>) -> Progress {
-        if cx.now.instant < self.phase_deadline() {
+    pub fn handle_timeout(&mut self, silence: Duration, cx: &mut Context<'_>) -> Progress {
+        if cx.now.instant < self.phase_deadline(silence) {
             return Progress::Nothing;
         }
         match &self.phase {

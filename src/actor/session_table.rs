@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::rates::MessageRates;
 use super::address::Address;
@@ -20,10 +21,11 @@ use super::message::{
 use super::node::ShardLimits;
 use super::session::{Progress, SessionActor};
 use crate::base::id::{ConnectionId, ConnectionOrigin, RouterHash, ShardId};
+use crate::base::limits::SESSION_IDLE_MIN;
 use crate::base::rng::ShardRng;
 use crate::base::slab::{Slab, SlabKey};
 use crate::base::time::Instant;
-use crate::proto::ntcp2::{Admission, Established, Event, ReplayFilter};
+use crate::proto::ntcp2::{Admission, Established, Event, ReplayFilter, idle_allowance};
 use crate::wire::i2np::{I2npMessage, MessageType};
 use crate::wire::ntcp2::{FloodRequest, TerminationReason};
 use crate::wire::router_address::Ntcp2Endpoint;
@@ -321,11 +323,10 @@ impl SessionTable {
 
     fn insert(&mut self, session: SessionActor, cx: &mut Context<'_>) -> Option<SlabKey> {
         let connection = session.connection();
-        let deadline = session.deadline();
         match self.sessions.insert(session) {
             Ok(key) => {
                 self.by_connection.insert(connection, key);
-                self.deadlines.push(Reverse((deadline, key)));
+                self.watch(key, cx);
                 Some(key)
             }
             Err(_) => {
@@ -340,11 +341,7 @@ impl SessionTable {
     fn follow(&mut self, key: SlabKey, progress: Progress, cx: &mut Context<'_>) {
         match progress {
             Progress::Nothing => {}
-            Progress::Sooner => {
-                if let Some(session) = self.sessions.find(key) {
-                    self.deadlines.push(Reverse((session.deadline(), key)));
-                }
-            }
+            Progress::Sooner => self.watch(key, cx),
             Progress::Ended => self.forget(key, cx),
             Progress::Established(established) => self.establish(key, *established, cx),
         }
@@ -453,6 +450,19 @@ impl SessionTable {
         }
     }
 
+    /// How long a session may be silent, as full as it is here now.
+    fn silence_allowed(&self, cx: &Context<'_>) -> Duration {
+        idle_allowance(self.sessions.len(), cx.node.limits.sessions)
+    }
+
+    /// Looks at a session again at its deadline, and before that in case the time for silence becomes shorter.
+    fn watch(&mut self, key: SlabKey, cx: &Context<'_>) {
+        let Some(session) = self.sessions.find(key) else { return };
+        let deadline = session.deadline(self.silence_allowed(cx));
+        let soon = cx.now.instant + SESSION_IDLE_MIN;
+        self.deadlines.push(Reverse((deadline.min(soon), key)));
+    }
+
     /// Drops every trace of a connection.
     pub(super) fn forget(&mut self, key: SlabKey, cx: &mut Context<'_>) {
         let Some(session) = self.sessions.remove(key) else { return };
@@ -509,6 +519,7 @@ impl Actor for SessionTable {
             let endpoint = entry.remove();
             self.dial(endpoint, cx);
         }
+        let silence = self.silence_allowed(cx);
         while let Some(Reverse((deadline, key))) = self.deadlines.peek().copied() {
             if deadline > cx.now.instant {
                 break;
@@ -520,12 +531,10 @@ impl Actor for SessionTable {
                 self.handle_received(connection, &mut held, cx);
             }
             let Some(session) = self.sessions.find_mut(key) else { continue };
-            let progress = session.handle_timeout(cx);
+            let progress = session.handle_timeout(silence, cx);
             self.follow(key, progress, cx);
             // A session that lives on has moved its deadline meanwhile.
-            if let Some(session) = self.sessions.find(key) {
-                self.deadlines.push(Reverse((session.deadline(), key)));
-            }
+            self.watch(key, cx);
         }
     }
 }

@@ -33,6 +33,8 @@ pub const MESSAGE_LATE_MAX: Duration = Duration::from_secs(60);
 pub const MESSAGE_AHEAD_MAX: Duration = Duration::from_secs(180);
 /// Silence in both directions after which a session is closed, as other routers do at 115 to 125 s.
 pub const SESSION_IDLE_MAX: Duration = Duration::from_secs(120);
+/// The same where there is no room for one more session.
+pub const SESSION_IDLE_MIN: Duration = Duration::from_secs(30);
 
 // What is carried fits into what carries it: a tunnel message or a record into an I2NP body (a lookup's hashes of
 // excluded peers with its other fields), and that, with a block's and a message's header and a tag, into a frame.

@@ -12,6 +12,7 @@ mod admission;
 mod error;
 mod framing;
 mod handshake;
+mod idle;
 mod initiator;
 mod replay;
 mod responder;
@@ -27,6 +28,7 @@ pub use error::{
     SessionError,
 };
 pub use handshake::{Established, HANDSHAKE_JITTER_MAX, HANDSHAKE_TIME_MAX, Handshake};
+pub use idle::idle_allowance;
 pub use replay::{ReplayFilter, RequestMark};
 pub use session::{Direction, Event, Session};
 pub use work::{Work, WorkResult};

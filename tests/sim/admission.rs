@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use floodway::base::id::{ConnectionId, ConnectionOrigin, RouterHash, ShardId};
-use floodway::base::limits::SESSION_IDLE_MAX;
+use floodway::base::limits::{SESSION_IDLE_MAX, SESSION_IDLE_MIN};
 use floodway::base::rng::ShardRng;
 use floodway::base::time::{Instant, Now};
 use floodway::shard::core::{Input, Output, Shard};
@@ -264,4 +264,35 @@ fn the_end_of_a_session_is_counted_with_who_ended_it_and_why() {
     assert!(!pair.world.is_connected(pair.peer, pair.hash));
     assert_eq!(pair.metric("sessions_ended_total", "idle_timeout"), 1);
     assert_eq!(pair.metric("sessions_ended_total", ""), 1);
+}
+
+/// Whoever says something within that time stays.
+#[test]
+fn where_there_is_no_room_left_the_silent_make_room_sooner() {
+    let mut world = World::new(48);
+    let mut node = config(&mut world, 1, 1, true);
+    Arc::get_mut(&mut node).unwrap().limits.sessions = 4;
+    let hash = node.hash();
+    let node = world.add_node(node, &[]);
+    let peer = world.add_played(role(9, "OR"));
+    let mut pair = Pair { world, node, hash, peer };
+    pair.connect(peer);
+    let silent: Vec<usize> =
+        (10..13).map(|number| pair.world.add_played(role(number, "OR"))).collect();
+    for newcomer in &silent {
+        pair.connect(*newcomer);
+    }
+    assert_eq!(pair.metric("sessions", ""), 4);
+    let step = SESSION_IDLE_MIN / 3;
+    for _ in 0..6 {
+        pair.world.run_for(step);
+        assert!(pair.is_served());
+    }
+    // A minute, in which nobody would have had to leave otherwise.
+    let left = silent.iter().filter(|silent| pair.world.is_connected(**silent, hash)).count();
+    assert!(
+        (1..3).contains(&left),
+        "{left} of three are left: with room for others they may stay longer"
+    );
+    assert!(pair.metric("sessions_ended_total", "idle_timeout") >= 1);
 }
