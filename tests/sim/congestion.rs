@@ -97,15 +97,15 @@ fn a_router_that_takes_no_tunnel_for_minutes_says_so_until_it_does_again() {
 
 #[test]
 fn high_congestion_is_told_anew_before_others_take_it_for_less() {
-    // One message a second is nineteen twentieths of it.
-    let mut trio = changed(75, 2, |node| node.bandwidth = 1_082);
+    // Five messages a second are nineteen twentieths of it.
+    let mut trio = changed(75, 2, |node| node.bandwidth = 5_410);
     let path = trio.path();
     let mut signed = Vec::new();
     for _ in 0..3 {
         let mut tunnel = trio.build(&path);
-        for n in 0..600 {
+        for n in 0..3_000 {
             tunnel.send_numbered(&mut trio.world, n, 900);
-            trio.world.run_for(Duration::from_secs(1));
+            trio.world.run_for(Duration::from_millis(200));
             let info = trio.world.nodes[trio.first].router_info.as_ref().unwrap();
             let published = RouterInfo::parse(info).unwrap().peek().published();
             if trio.congestion() == Some('E') && signed.last() != Some(&published) {
