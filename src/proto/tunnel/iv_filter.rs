@@ -134,6 +134,42 @@ mod tests {
         assert!(IvFilter::bytes_for(u64::MAX, 1) > 1 << 40, "bounded by the limits");
     }
 
+    /// A filter of one shard at `rate` bytes a second, while `messages` come at `carried` bytes a second that all are
+    /// new: how many it takes for repeated ones, and the computed bound of their share at its fullest.
+    fn false_positives(rate: u64, carried: u64, messages: u64) -> (u64, f64) {
+        let (mut rng, start) = (ShardRng::from_seed([6; 32]), Instant(1));
+        let mut filter = IvFilter::new(IvFilter::bytes_for(rate, 1), start, &mut rng);
+        let mut body = [0; TUNNEL_DATA_SIZE];
+        body[0] = 1;
+        let (mut lost, mut computed) = (0, 0.0_f64);
+        for number in 0..messages {
+            body[4..20].copy_from_slice(&rng.bytes::<16>());
+            let micros = number * 1028 * 1_000_000 / carried;
+            let message = TunnelData::parse(&mut body).unwrap();
+            let novelty = filter.check(&message, start + Duration::from_micros(micros));
+            lost += u64::from(novelty == Novelty::Repeated);
+            if number % 1_000 == 0 {
+                computed = computed.max(filter.seen.false_positive_rate());
+            }
+        }
+        assert_eq!(filter.early_rotations(), 0, "it has room for all of a period");
+        (lost, computed)
+    }
+
+    #[test]
+    fn fewer_than_one_new_message_in_100_000_is_lost_at_the_bandwidth_and_at_all_of_the_head_room()
+    {
+        const MESSAGES: u64 = 1_000_000;
+        for rate in [48 * 1024, 256 * 1024] {
+            for carried in [rate, rate * HEAD_ROOM * 99 / 100] {
+                let (lost, computed) = false_positives(rate, carried, MESSAGES);
+                println!("{rate} bytes/s, {carried} carried: {lost} lost, {computed:.1e} computed");
+                assert!(computed < 1e-5 && computed > 1e-7, "{computed}");
+                assert!(lost * 100_000 < MESSAGES, "{lost}");
+            }
+        }
+    }
+
     #[test]
     fn another_size_forgets_nothing_of_the_last_period() {
         let mut rng = ShardRng::from_seed([4; 32]);
