@@ -37,6 +37,10 @@ use crate::wire::i2np::tunnel_data::{TUNNEL_LAYER_SIZE, TunnelData};
 
 /// How often incomplete messages are looked through.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// Buffers of gateways that are kept for the next turn, of 1 KiB each.
+const SPARE_BUFFERS_MAX: usize = 256;
+/// Places that the table of tunnels keeps, however few there are.
+const PLACES_MIN: usize = 1024;
 
 /// The transit tunnels of one shard.
 pub struct TransitTunnels {
@@ -47,6 +51,8 @@ pub struct TransitTunnels {
     /// Gateways that were fed since the last layer batch.
     fed: Vec<TunnelId>,
     waiting: Vec<(TunnelId, Frame)>,
+    /// Buffers for the gateways that are fed in a turn; between turns they have none.
+    spare: Vec<Vec<u8>>,
     payloads: Vec<[u8; TUNNEL_LAYER_SIZE]>,
     reassembled: Reassembled,
     /// Endpoints that hold incomplete messages, and how many bytes all of them hold.
@@ -56,8 +62,10 @@ pub struct TransitTunnels {
     telling: Telling,
 }
 
+// Each in its own memory, so that the table is small, and so that keys stay where they are when it grows and are erased
+// with their tunnel.
 enum Tunnel {
-    Participant(Participant),
+    Participant(Box<Participant>),
     Gateway(Box<InboundGateway>),
     Endpoint(Box<OutboundEndpoint>),
 }
@@ -83,6 +91,7 @@ impl TransitTunnels {
             seen: IvFilter::new(filter_bytes, now, rng),
             fed: Vec::new(),
             waiting: Vec::new(),
+            spare: Vec::new(),
             payloads: Vec::new(),
             reassembled: Reassembled::default(),
             incomplete: BTreeSet::new(),
@@ -158,9 +167,11 @@ impl TransitTunnels {
             cx.count_drop(Drop::TunnelUnknown);
             return;
         };
+        gateway.take_buffer(&mut self.spare);
+        self.fed.push(id);
         let mut payloads = std::mem::take(&mut self.payloads);
         match gateway.handle_message(inner, cx.now.unix, cx.rng, &mut payloads) {
-            Ok(()) => self.fed.push(id),
+            Ok(()) => {}
             Err(GatewayDrop::Expired { .. }) => cx.count_drop(Drop::Expired),
             Err(GatewayDrop::Ahead { .. }) => cx.count_drop(Drop::FarFuture),
             Err(GatewayDrop::Malformed(_) | GatewayDrop::TooLarge(_)) => {
@@ -194,6 +205,8 @@ impl TransitTunnels {
             let Some(Tunnel::Gateway(gateway)) = self.tunnels.get_mut(&id) else { continue };
             let mut payloads = std::mem::take(&mut self.payloads);
             gateway.flush(cx.rng, &mut payloads);
+            let buffer = gateway.give_buffer();
+            self.spare.extend(buffer.filter(|_| self.spare.len() < SPARE_BUFFERS_MAX));
             self.await_layer(id, payloads, cx);
         }
         self.fed = fed;
@@ -285,6 +298,17 @@ impl TransitTunnels {
         deliver_all(&mut self.reassembled, cx);
     }
 
+    /// Gives memory back that more tunnels took than there are now.
+    fn shrink(&mut self) {
+        let (live, places) = (self.tunnels.len(), self.tunnels.capacity());
+        if places > PLACES_MIN && live < places / 4 {
+            // Twice what there is, so that neither those that end next nor those that come change it again at once.
+            let places = (live * 2).max(PLACES_MIN / 2);
+            self.tunnels.shrink_to(places);
+            self.ends.shrink_to(places);
+        }
+    }
+
     fn install(&mut self, build: OpenedBuild, cx: &mut Context<'_>) {
         let OpenedBuild { previous, form, mut body, slot, opened, refusal } = build;
         let request = opened.request();
@@ -320,7 +344,7 @@ impl TransitTunnels {
                     Tunnel::Gateway(Box::new(InboundGateway::new(keys, next)))
                 }
                 (HopRole::Participant, Some(previous)) => {
-                    Tunnel::Participant(Participant { keys, next, previous })
+                    Tunnel::Participant(Box::new(Participant { keys, next, previous }))
                 }
                 (HopRole::OutboundEndpoint, Some(previous)) => Tunnel::Endpoint(Box::new(
                     OutboundEndpoint::new(keys, previous, ReassemblyLimits::default()),
@@ -423,6 +447,7 @@ impl Actor for TransitTunnels {
                 self.incomplete_bytes -= endpoint.held_bytes();
             }
         }
+        self.shrink();
         if self.next_sweep.is_some_and(|due| due <= cx.now.instant) {
             self.sweep_incomplete(cx);
         }

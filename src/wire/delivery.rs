@@ -258,6 +258,23 @@ impl TunnelMessageBuilder {
         Self { space: Vec::with_capacity(TUNNEL_SPACE) }
     }
 
+    /// Takes a buffer out of `spare`, unless it has one or there is none. What is in the buffer is discarded.
+    pub fn take_buffer(&mut self, spare: &mut Vec<Vec<u8>>) {
+        if self.space.capacity() == 0
+            && let Some(mut buffer) = spare.pop()
+        {
+            buffer.clear();
+            self.space = buffer;
+        }
+    }
+
+    /// Gives its buffer away, for another to fill; none while something has been pushed.
+    #[must_use]
+    pub fn give_buffer(&mut self) -> Option<Vec<u8>> {
+        let idle = self.space.is_empty() && self.space.capacity() > 0;
+        idle.then(|| std::mem::take(&mut self.space))
+    }
+
     /// Bytes that are left for instructions and fragments, at most [`TUNNEL_SPACE`].
     #[must_use]
     pub fn left(&self) -> usize {

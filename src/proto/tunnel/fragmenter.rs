@@ -108,6 +108,17 @@ impl Fragmenter {
         }
     }
 
+    /// Takes a buffer out of `spare`, unless it has one or there is none.
+    pub fn take_buffer(&mut self, spare: &mut Vec<Vec<u8>>) {
+        self.builder.take_buffer(spare);
+    }
+
+    /// Gives its buffer away, for another to fill; none while something waits for [`Fragmenter::flush`].
+    #[must_use]
+    pub fn give_buffer(&mut self) -> Option<Vec<u8>> {
+        self.builder.give_buffer()
+    }
+
     /// Whether nothing waits for [`Fragmenter::flush`].
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -83,6 +83,17 @@ impl InboundGateway {
         self.fragmenter.flush(rng, out);
     }
 
+    /// Takes a buffer out of `spare` to collect messages in, unless it has one or there is none.
+    pub fn take_buffer(&mut self, spare: &mut Vec<Vec<u8>>) {
+        self.fragmenter.take_buffer(spare);
+    }
+
+    /// Gives its buffer away after a flush, for another to fill: a gateway that is idle keeps none.
+    #[must_use]
+    pub fn give_buffer(&mut self) -> Option<Vec<u8>> {
+        self.fragmenter.give_buffer()
+    }
+
     /// Whether [`InboundGateway::flush`] would yield something.
     #[must_use]
     pub fn has_pending(&self) -> bool {
@@ -169,9 +180,18 @@ mod tests {
             gateway.handle_message(&message(NOW, 100), NOW, &mut rng, &mut out).unwrap();
         }
         assert!(out.is_empty() && gateway.has_pending());
+        let mut spare = vec![Vec::with_capacity(5000)];
+        assert!(gateway.give_buffer().is_none(), "what waits is kept");
+        gateway.take_buffer(&mut spare);
+        assert_eq!(spare.len(), 1, "it has one");
         gateway.flush(&mut rng, &mut out);
         assert_eq!(out.len(), 1);
         assert!(!gateway.has_pending());
+        assert!((300..5000).contains(&gateway.give_buffer().unwrap().capacity()));
+        assert!(gateway.give_buffer().is_none(), "only once");
+        gateway.take_buffer(&mut spare);
+        assert!(spare.is_empty());
+        assert!(gateway.give_buffer().unwrap().capacity() >= 5000);
         gateway.flush(&mut rng, &mut out);
         assert_eq!(out.len(), 1);
     }

@@ -315,6 +315,10 @@ impl Reassembler {
     fn remove(&mut self, index: usize) -> Option<Partial> {
         let partial = self.partial.remove(index)?;
         self.bytes = self.bytes.saturating_sub(partial.bytes);
+        if self.partial.is_empty() {
+            // Most tunnels are idle most of the time, and keep nothing for the next message.
+            self.partial = VecDeque::new();
+        }
         Some(partial)
     }
 }
