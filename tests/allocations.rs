@@ -1,40 +1,60 @@
-//! Parsing a tunnel message allocates nothing: views lie in the buffer that it arrived in.
+//! Parsing a tunnel message allocates nothing: views lie in the buffer that it arrived in. What a transit tunnel takes
+//! while it is idle is counted as well.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
+use std::time::Duration;
 
 use floodway::base::id::{RouterHash, TunnelId};
+use floodway::base::limits::TRANSIT_LIFE;
 use floodway::base::rng::ShardRng;
 use floodway::crypto::layer::{Kernel, LayerJob, LayerKeys, decrypt_batch, encrypt_batch};
 use floodway::crypto::secret::{IvKey, LayerKey};
 use floodway::wire::delivery::{Delivery, Fragment, TunnelMessageBuilder, parse_tunnel_payload};
 use floodway::wire::i2np::tunnel_data::{TUNNEL_LAYER_SIZE, TunnelData};
 
+#[path = "../benches/transit/hop.rs"]
+#[expect(dead_code, reason = "the benchmark measures time as well")]
+mod hop;
+
 thread_local! {
     /// Allocations of this thread; the harness and other tests have threads of their own.
     static COUNT: Cell<usize> = const { Cell::new(0) };
+    /// Bytes that this thread has asked for less those that it has given back.
+    static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
+
+fn allocated(bytes: usize) {
+    COUNT.set(COUNT.get() + 1);
+    HELD.set(HELD.get().wrapping_add(bytes));
+}
+
+fn freed(bytes: usize) {
+    HELD.set(HELD.get().wrapping_sub(bytes));
+}
 
 #[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
 // SAFETY: every call goes to the system's allocator as it came; counting touches no memory of it and allocates none,
 // for the counter is made at compile time and has no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
+        allocated(layout.size());
         // SAFETY: as our caller promised.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        freed(layout.size());
         // SAFETY: as our caller promised.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
+        allocated(size);
+        freed(layout.size());
         // SAFETY: as our caller promised.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -121,4 +141,33 @@ fn a_batch_of_layers_allocates_nothing() {
         });
         assert_eq!(count, 0, "{kernel}");
     }
+}
+
+/// Builds so many tunnels through a shard and sends a message through each; gives the bytes that this took.
+fn build_and_carry(hop: &mut hop::Hop, tunnels: usize) -> usize {
+    let (first, before) = (hop.tunnels(), hop.held());
+    hop.build(tunnels);
+    hop.carry(first);
+    assert_eq!(hop.live().iter().sum::<u64>(), hop.tunnels() as u64);
+    hop.held() - before
+}
+
+#[test]
+fn an_idle_transit_tunnel_takes_600_bytes_and_leaves_none() {
+    const TUNNELS: usize = 2_000;
+    let gauge = hop::Gauge { held: || HELD.get(), spent: hop::Spent::default };
+    let mut hop = hop::Hop::start(8, gauge);
+    let begun = hop.now();
+    // What the shard takes once, for its sessions and its turns, it has after these.
+    let once = build_and_carry(&mut hop, TUNNELS / 8);
+    let each = build_and_carry(&mut hop, TUNNELS) / TUNNELS;
+    assert!((100..=600).contains(&each), "{each} bytes, of which keys and next hop take 100");
+    assert_eq!(hop.live(), [750; 3]);
+    let ended = hop.now() + TRANSIT_LIFE;
+    hop.wait(begun + TRANSIT_LIFE - Duration::from_millis(1));
+    assert_eq!(hop.live(), [750; 3], "each lives for its time");
+    hop.wait(ended);
+    assert_eq!(hop.live(), [0; 3]);
+    let left = hop.held().saturating_sub(once) / TUNNELS;
+    assert!(left <= 20, "{left} bytes");
 }
