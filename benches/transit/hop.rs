@@ -264,21 +264,19 @@ impl Hop {
 
     /// The number of the tunnel that a message came out of, whole and at the right router.
     fn unpack(&mut self, receiver: usize, message: &I2npMessage) -> usize {
-        let arrival = match message.kind {
-            MessageType::TunnelData => {
-                let id = message.body.first_chunk().copied().and_then(TunnelId::from_wire);
-                let number = id.and_then(|id| self.peers[receiver].arriving.get(&id).copied());
-                let through = &mut self.tunnels[number.expect("the id of a tunnel")];
-                let mut arrivals = Vec::new();
-                through.tunnel.unpack(SEED, &message.body, self.now.instant, &mut arrivals);
-                arrivals.pop()
-            }
-            MessageType::TunnelGateway => {
-                let outer = TunnelGateway::parse(&message.body).expect("it parses");
-                Some(read_data(SEED, &outer.message().expect("it parses")))
-            }
-            MessageType::Data => Some(read_data(SEED, message)),
-            other => unreachable!("{other:?} comes out of no tunnel"),
+        let arrival = if message.kind == MessageType::TunnelData {
+            let id = message.body.first_chunk().copied().and_then(TunnelId::from_wire);
+            let number = id.and_then(|id| self.peers[receiver].arriving.get(&id).copied());
+            let through = &mut self.tunnels[number.expect("the id of a tunnel")];
+            let mut arrivals = Vec::new();
+            through.tunnel.unpack(SEED, &message.body, self.now.instant, &mut arrivals);
+            arrivals.pop()
+        } else if message.kind == MessageType::TunnelGateway {
+            let outer = TunnelGateway::parse(&message.body).expect("it parses");
+            Some(read_data(SEED, &outer.message().expect("it parses")))
+        } else {
+            assert_eq!(message.kind, MessageType::Data, "nothing else comes out of a tunnel");
+            Some(read_data(SEED, message))
         };
         let Some(Arrival::Whole(found)) = arrival else {
             unreachable!("a message that is not as it was sent")

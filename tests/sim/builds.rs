@@ -82,15 +82,22 @@ impl Siege {
         asked.iter().filter(is_answered).count()
     }
 
-    /// A tunnel in which the Floodway is a participant.
-    fn build(&mut self, between: (usize, usize)) -> Tunnel {
-        let (request, asked) = self.request(Role::Participant, between);
-        self.send(between.0, &request);
+    /// That many tunnels in which the Floodway is a participant, from each of `senders` and to each of `receivers` in turns.
+    fn build(&mut self, count: usize, senders: &[usize], receivers: &[usize]) -> Vec<Tunnel> {
+        let between = senders.iter().cycle().zip(receivers.iter().cycle()).take(count);
+        let ask = |(sender, receiver): (&usize, &usize)| {
+            let (request, asked) = self.request(Role::Participant, (*sender, *receiver));
+            self.send(*sender, &request);
+            (*receiver, asked)
+        };
+        let asked: Vec<_> = between.map(ask).collect();
         self.world.run_for(Duration::from_secs(1));
-        let received = &self.world.played[self.peers[between.1]].received;
-        let reply = received.iter().map(|(_, _, message)| message).find(|m| asked.is_reply(m));
-        let reply = reply.unwrap().clone();
-        asked.settle(&reply).map_err(|failure| failure.to_string()).unwrap()
+        let settle = |(receiver, asked): (usize, AskedTunnel)| {
+            let received = &self.world.played[self.peers[receiver]].received;
+            let reply = received.iter().map(|(_, _, message)| message).find(|m| asked.is_reply(m));
+            asked.settle(reply.unwrap()).map_err(|failure| failure.to_string()).unwrap()
+        };
+        asked.into_iter().map(settle).collect()
     }
 
     fn drops(&self, reason: &str) -> u64 {
@@ -201,7 +208,10 @@ const FLOOD_PER_SECOND: u64 = 500;
 const FLOODERS: u8 = 50;
 /// Routers that the tunnels lead to: one alone could not take what comes in one turn of a shard that is behind.
 const RECEIVERS: u8 = 8;
-const SECONDS: u64 = 5;
+/// Routers that the tunnels come from: each builds as many as one may at once under the quota.
+const SENDERS: u8 = 50;
+const SECONDS: u64 = 10;
+const TUNNELS: usize = 500;
 
 enum Flood {
     None,
@@ -220,7 +230,7 @@ fn cheap_request(hop: &CreatorHop, router: &mut loadtest::played::PlayedRouter) 
 
 /// How many of the data messages of [`SECONDS`] came through within that time, of how many.
 fn carried_beside(flood: &Flood) -> (u64, u64) {
-    let mut siege = Siege::new(64, 1 + RECEIVERS + FLOODERS, |node| {
+    let mut siege = Siege::new(64, RECEIVERS + SENDERS + FLOODERS, |node| {
         let limits = &mut node.limits;
         match flood {
             Flood::None | Flood::Bounded => {
@@ -235,23 +245,25 @@ fn carried_beside(flood: &Flood) -> (u64, u64) {
             }
         }
     });
-    let receivers = 1..=usize::from(RECEIVERS);
-    let tunnels: Vec<_> = receivers.clone().map(|to| siege.build((0, to))).collect();
+    let receivers: Vec<_> = (0..usize::from(RECEIVERS)).collect();
+    let senders: Vec<_> = (RECEIVERS..RECEIVERS + SENDERS).map(usize::from).collect();
+    let tunnels = siege.build(TUNNELS, &senders, &receivers);
     siege.world.put_to_labour(Labour::of(siege.node, PRICES), siege.node);
     let start = siege.world.now().instant;
     let (mut number, mut requests) = (0, 0);
     for tick in 1..=SECONDS * 100 {
         while number < DATA_PER_SECOND * tick / 100 {
-            let tunnel = &tunnels[usize::try_from(number).unwrap() % tunnels.len()];
+            let place = usize::try_from(number).unwrap() % tunnels.len();
+            let (tunnel, sender) = (&tunnels[place], senders[place % senders.len()]);
             let (now, mut out) = (siege.world.now(), Vec::new());
-            let router = &mut siege.world.played[siege.peers[0]].router;
+            let router = &mut siege.world.played[siege.peers[sender]].router;
             tunnel.pack(1, Stamp { stream: 0, number, sent_micros: 0 }, 0, router, now, &mut out);
-            siege.send(0, &out[0]);
+            siege.send(sender, &out[0]);
             number += 1;
         }
         while !matches!(flood, Flood::None) && requests < FLOOD_PER_SECOND * tick / 100 {
             let flooder = usize::try_from(requests).unwrap() % usize::from(FLOODERS);
-            let sender = 1 + usize::from(RECEIVERS) + flooder;
+            let sender = usize::from(RECEIVERS + SENDERS) + flooder;
             let now = siege.world.now();
             let router = &mut siege.world.played[siege.peers[sender]].router;
             let body = cheap_request(&siege.hop, router);
@@ -263,7 +275,7 @@ fn carried_beside(flood: &Flood) -> (u64, u64) {
     }
     let end = start + Duration::from_secs(SECONDS);
     siege.world.run_for(Duration::from_secs(20));
-    let received = receivers.flat_map(|to| &siege.world.played[siege.peers[to]].received);
+    let received = receivers.iter().flat_map(|to| &siege.world.played[siege.peers[*to]].received);
     let data = received.filter(|(_, _, message)| message.kind == MessageType::TunnelData);
     // All of them come in the end: nothing of the data is lost.
     assert_eq!(u64::try_from(data.clone().count()).unwrap(), number);
