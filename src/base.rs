@@ -5,6 +5,7 @@ pub mod frame;
 pub mod histogram;
 pub mod id;
 pub mod limits;
+pub mod meter;
 pub mod rate;
 pub mod recent_set;
 pub mod redact;

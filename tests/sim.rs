@@ -76,6 +76,7 @@ fn config(world: &mut World, n: u8, shards: u16, floodfill: bool) -> Arc<NodeCon
         floodfill,
         allow_private: true,
         bandwidth: 12_500_000,
+        transit_bandwidth: 10_000_000,
         bandwidth_class: 'X',
         shards,
         placement: PlacementSecret(rng.bytes()),

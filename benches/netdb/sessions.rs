@@ -225,6 +225,7 @@ fn config(rng: &mut ShardRng) -> NodeConfig {
         // So that sources are not counted: these are few, and store for all.
         allow_private: true,
         bandwidth: 1 << 27,
+        transit_bandwidth: 1 << 27,
         bandwidth_class: 'X',
         shards: 1,
         placement: PlacementSecret(rng.bytes()),

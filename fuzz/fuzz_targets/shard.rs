@@ -73,6 +73,7 @@ fn fixed() -> &'static Fixed {
             floodfill: true,
             allow_private: true,
             bandwidth: 12_500_000,
+            transit_bandwidth: 10_000_000,
             bandwidth_class: 'X',
             shards: SHARDS,
             placement: PlacementSecret(rng.bytes()),

@@ -5,6 +5,7 @@ use crate::proto::netdb::acceptance::Rejection;
 use crate::proto::netdb::floodfill::LookupRefusal;
 use crate::proto::peer::conduct::BanReason;
 use crate::proto::tunnel::admission::Refusal;
+use crate::proto::tunnel::limiter::Traffic;
 use crate::wire::lease_set::PerLeaseSetKind;
 use crate::wire::ntcp2::TerminationReason;
 
@@ -27,6 +28,8 @@ pub struct Counters {
     pub messages_received: u64,
     /// I2NP messages given to sessions.
     pub messages_sent: u64,
+    /// Bytes over sessions and handshakes.
+    pub traffic: Traffic,
     /// Handshakes that ended in a session.
     pub handshakes_done: u64,
     /// How sessions ended.
@@ -395,6 +398,12 @@ drops! {
     TunnelWrongHop = "tunnel_wrong_hop",
     /// TunnelData that went through before.
     TunnelReplayed = "tunnel_replayed",
+    /// Transit, dropped by lot because messages wait for bandwidth.
+    TransitEarly = "transit_early",
+    /// Transit, for which there is no more room among what waits for bandwidth.
+    TransitFull = "transit_full",
+    /// Transit that has waited for bandwidth too long.
+    TransitLate = "transit_late",
     /// What an endpoint decrypted is no tunnel message, or its fragments do not fit together.
     TunnelContent = "tunnel_content",
     /// An endpoint was told to deliver to itself.

@@ -18,6 +18,7 @@ use crate::proto::tunnel::admission::Duty;
 use crate::proto::tunnel::congestion::{
     CongestionMeter, HIGH_CONGESTION_LIFE, LOAD_INTERVAL, Permille,
 };
+use crate::proto::tunnel::limiter::{Part, divide};
 use crate::wire::capabilities::{Capabilities, Congestion, Reachability};
 use crate::wire::i2np::MessageType;
 use crate::wire::i2np::database_store::{DatabaseStore, StoreData, StoreReply, deflate};
@@ -31,6 +32,8 @@ const ROUTER_VERSION: &str = "0.9.67";
 const ADDRESS_COST: u8 = 3;
 /// At most this often a new snapshot goes out because the set of floodfills changed.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);
+/// So long after a shard has told what it wants the bandwidth is divided, since others are about to tell, too.
+const DIVISION_PAUSE: Duration = Duration::from_millis(100);
 
 /// The owner of our RouterInfo.
 pub struct LocalRouter {
@@ -44,6 +47,11 @@ pub struct LocalRouter {
     snapshot_due: Option<Instant>,
     /// How full each shard is, and how many bytes of transit a second it carries.
     loads: BTreeMap<ShardId, (Permille, u64)>,
+    /// How many bytes a second each shard wants, as far as it has said so.
+    wants: BTreeMap<ShardId, u64>,
+    parts: Arc<[Part]>,
+    /// When the bandwidth is next divided.
+    division_due: Option<Instant>,
     congestion: CongestionMeter,
     /// When the loads are next looked at.
     loads_due: Option<Instant>,
@@ -63,6 +71,9 @@ impl LocalRouter {
             reached: false,
             snapshot_due: None,
             loads: BTreeMap::new(),
+            wants: BTreeMap::new(),
+            parts: Arc::from([]),
+            division_due: None,
             congestion: CongestionMeter::default(),
             loads_due: None,
             signed: now,
@@ -85,7 +96,8 @@ impl LocalRouter {
         self.snapshot_due = None;
         let (floodfills, asked) = (self.not_banned(), self.asked());
         let transit_rate = self.transit_rate();
-        let snapshot = Snapshot { router_info: info, floodfills, asked, transit_rate };
+        let parts = Arc::clone(&self.parts);
+        let snapshot = Snapshot { router_info: info, floodfills, asked, transit_rate, parts };
         cx.effects.snapshot = Some(Arc::new(snapshot));
     }
 
@@ -136,7 +148,7 @@ impl LocalRouter {
     fn weigh_loads(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.instant;
         let (rate, told, limit) =
-            (self.transit_rate(), cx.snapshot.transit_rate, cx.node.bandwidth);
+            (self.transit_rate(), cx.snapshot.transit_rate, cx.node.transit_bandwidth);
         let shards = self.loads.values().map(|(fullness, _)| *fullness);
         let fullness = Permille::mean(shards, usize::from(cx.node.shards));
         let fullness = fullness.max(Permille::of(rate, Some(limit)));
@@ -153,6 +165,20 @@ impl LocalRouter {
         }
         let idle = fullness.is_zero() && self.congestion.is_quiet();
         self.loads_due = (!idle).then(|| now + LOAD_INTERVAL);
+    }
+
+    /// Divides the bandwidth among the shards by what each wants, and tells them where that makes a difference.
+    fn divide_bandwidth(&mut self, cx: &mut Context<'_>) {
+        self.division_due = None;
+        let shards = (0..cx.node.shards).map(ShardId);
+        let wants: Vec<u64> =
+            shards.map(|shard| self.wants.get(&shard).copied().unwrap_or(0)).collect();
+        let parts = divide(cx.node.bandwidth, &wants);
+        let told = (0..cx.node.shards).map(|n| cx.snapshot.part_of(ShardId(n), cx.node.shards));
+        if !parts.iter().zip(told).all(|(part, told)| part.is_near(told)) {
+            self.parts = parts.into();
+            self.snapshot(Arc::clone(&cx.snapshot.router_info), cx);
+        }
     }
 
     fn resign(&mut self, published: UnixTime, cx: &mut Context<'_>) {
@@ -223,6 +249,10 @@ impl Actor for LocalRouter {
                 self.loads.insert(shard, (fullness, transit_rate));
                 self.loads_due.get_or_insert(cx.now.instant + LOAD_INTERVAL);
             }
+            LocalRouterMessage::Wanted { shard, rate } => {
+                self.wants.insert(shard, rate);
+                self.division_due.get_or_insert(cx.now.instant + DIVISION_PAUSE);
+            }
             LocalRouterMessage::Standing(router, standing) => {
                 self.note_standing(router, standing, cx);
             }
@@ -238,7 +268,8 @@ impl Actor for LocalRouter {
 
     fn deadline(&self) -> Option<Instant> {
         let publication = Some(self.publication.deadline());
-        [publication, self.snapshot_due, self.loads_due].into_iter().flatten().min()
+        let due = [publication, self.snapshot_due, self.loads_due, self.division_due];
+        due.into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {
@@ -247,6 +278,9 @@ impl Actor for LocalRouter {
         }
         if self.loads_due.is_some_and(|due| due <= cx.now.instant) {
             self.weigh_loads(cx);
+        }
+        if self.division_due.is_some_and(|due| due <= cx.now.instant) {
+            self.divide_bandwidth(cx);
         }
         let floodfills = self.asked();
         self.publication.handle_timeout(cx.now, &floodfills, cx.rng);
@@ -274,7 +308,8 @@ pub fn first_snapshot(node: &NodeConfig) -> Snapshot {
         lease_sets: 0,
     };
     let router_info = Arc::new(sign(node, &facts));
-    Snapshot { router_info, floodfills: Arc::from([]), asked: Arc::from([]), transit_rate: 0 }
+    let (floodfills, asked, parts) = (Arc::from([]), Arc::from([]), Arc::from([]));
+    Snapshot { router_info, floodfills, asked, transit_rate: 0, parts }
 }
 
 fn sign(node: &NodeConfig, facts: &Facts) -> RouterInfo {

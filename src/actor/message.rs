@@ -338,6 +338,8 @@ pub enum TransitMessage {
     },
     /// An I2NP message for an inbound gateway of ours.
     Gateway {
+        /// Who sent it.
+        origin: Origin,
         /// The tunnel.
         tunnel: TunnelId,
         /// The message, with its standard header.
@@ -390,6 +392,13 @@ pub enum LocalRouterMessage {
         fullness: Permille,
         /// Bytes of transit a second, since the last time.
         transit_rate: u64,
+    },
+    /// How many bytes a second one shard would carry if nothing limited it.
+    Wanted {
+        /// The shard.
+        shard: ShardId,
+        /// In the direction in which it is more.
+        rate: u64,
     },
     /// A router of another /16 connected to us.
     Reached,

@@ -17,7 +17,7 @@ use crate::proto::tunnel::iv_filter::IvFilter;
 pub struct PlacementSecret(pub [u8; 16]);
 
 /// One router's settings, shared by its shards. While they run, only `floodfill`, `allow_private`, `bandwidth`,
-/// `bandwidth_class`, `duty` and the bound on transit tunnels may change.
+/// `transit_bandwidth`, `bandwidth_class`, `duty` and the bound on transit tunnels may change.
 #[derive(Clone)]
 pub struct NodeConfig {
     /// Keys and identity.
@@ -32,6 +32,8 @@ pub struct NodeConfig {
     pub allow_private: bool,
     /// Bytes a second that the router may carry in each direction.
     pub bandwidth: u64,
+    /// Those of them that may be transit.
+    pub transit_bandwidth: u64,
     /// Letter of the bandwidth class that we publish.
     pub bandwidth_class: char,
     /// How many shards there are.

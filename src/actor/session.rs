@@ -12,7 +12,8 @@ use crate::proto::ntcp2::{
     ConfirmedError, CreatedError, Established, Event, Handshake, HandshakeError, Local, OnFailure,
     ReplayFilter, RequestError, Session, Work, WorkResult,
 };
-use crate::wire::i2np::I2npMessage;
+use crate::proto::tunnel::limiter::BLOCK_OVERHEAD;
+use crate::wire::i2np::{I2npMessage, MessageType};
 use crate::wire::ntcp2::{FloodRequest, TerminationReason};
 use crate::wire::router_address::Ntcp2Endpoint;
 use crate::wire::router_info::RouterInfo;
@@ -29,6 +30,8 @@ pub struct SessionActor {
     remote: Option<SocketAddr>,
     phase: Phase,
     in_flight: usize,
+    /// Bytes of transit in what is queued.
+    transit_queued: usize,
     /// What of it all counts in the sum over sessions.
     counted: usize,
     opened: Instant,
@@ -79,6 +82,7 @@ impl SessionActor {
             remote: Some(remote),
             phase: Phase::Handshaking(Box::new(handshake)),
             in_flight: 0,
+            transit_queued: 0,
             counted: 0,
             held: None,
             opened: cx.now.instant,
@@ -93,6 +97,7 @@ impl SessionActor {
             remote: Some(endpoint.address),
             phase: Phase::Connecting(Box::new(endpoint)),
             in_flight: 0,
+            transit_queued: 0,
             counted: 0,
             held: None,
             opened: now.instant,
@@ -112,6 +117,7 @@ impl SessionActor {
             remote,
             phase: Phase::Established { session: Box::new(session), peer },
             in_flight: 0,
+            transit_queued: 0,
             counted: 0,
             held: None,
             opened: now.instant,
@@ -328,6 +334,7 @@ impl SessionActor {
         let Phase::Handshaking(handshake) = &mut self.phase else { return };
         while let Some(frame) = handshake.poll_transmit() {
             self.in_flight += frame.len();
+            cx.counters.traffic.sent.record(frame.len(), frame.len(), 0);
             let send = TransportEffect::Send { connection: self.connection, bytes: frame.to_vec() };
             cx.effects.transport.push_back(send);
         }
@@ -341,6 +348,9 @@ impl SessionActor {
             return false;
         }
         cx.counters.messages_sent += 1;
+        if message.kind == MessageType::TunnelData {
+            self.transit_queued += message.body.len() + BLOCK_OVERHEAD;
+        }
         session.queue_message(message);
         true
     }
@@ -392,11 +402,14 @@ impl SessionActor {
         if self.in_flight >= IN_FLIGHT_MAX || session.queued_bytes() == 0 {
             return;
         }
+        let blocks = session.queued_bytes();
         // With room for padding and tags, so that it is not moved while it grows.
-        let mut bytes = Vec::with_capacity(session.queued_bytes() / 15 * 16 + 512);
+        let mut bytes = Vec::with_capacity(blocks / 15 * 16 + 512);
         session.flush(cx.now, cx.rng, &mut bytes);
         if !bytes.is_empty() {
             self.in_flight += bytes.len();
+            let transit = std::mem::take(&mut self.transit_queued);
+            cx.counters.traffic.sent.record(bytes.len(), blocks, transit);
             let send = TransportEffect::Send { connection: self.connection, bytes };
             cx.effects.transport.push_back(send);
         }

@@ -26,8 +26,9 @@ use crate::base::rng::ShardRng;
 use crate::base::slab::{Slab, SlabKey};
 use crate::base::time::Instant;
 use crate::proto::ntcp2::{Admission, Established, Event, ReplayFilter, idle_allowance};
+use crate::proto::tunnel::limiter::{BLOCK_OVERHEAD, LinkBytes};
 use crate::wire::i2np::{I2npMessage, MessageType};
-use crate::wire::ntcp2::{FloodRequest, TerminationReason};
+use crate::wire::ntcp2::{BLOCK_HEADER_SIZE, FloodRequest, TerminationReason};
 use crate::wire::router_address::Ntcp2Endpoint;
 use crate::wire::router_info::RouterInfo;
 
@@ -153,6 +154,9 @@ impl SessionTable {
             self.deadlines.push(Reverse((*until, key)));
             return;
         }
+        // Of a session the blocks are counted when they are known.
+        let blocks = if session.peer().is_some() { 0 } else { bytes.len() };
+        cx.counters.traffic.received.record(bytes.len(), blocks, 0);
         let waited = session.is_working();
         let mut events = std::mem::take(&mut self.events);
         let progress = session.handle_bytes(bytes, &mut self.replay, &mut events, cx);
@@ -414,6 +418,7 @@ impl SessionTable {
         cx: &mut Context<'_>,
     ) {
         for event in events.drain(..) {
+            count_blocks(&mut cx.counters.traffic.received, &event);
             match event {
                 Event::Message(message) => {
                     cx.counters.messages_received += 1;
@@ -536,6 +541,34 @@ impl Actor for SessionTable {
             // A session that lives on has moved its deadline meanwhile.
             self.watch(key, cx);
         }
+    }
+}
+
+/// Counts the block that brought an event. Tunnels of others are all that tunnel messages can be for.
+fn count_blocks(received: &mut LinkBytes, event: &Event) {
+    match event {
+        Event::Message(message) => {
+            let block = message.body.len() + BLOCK_OVERHEAD;
+            let transit = match message.kind {
+                MessageType::TunnelData | MessageType::TunnelGateway => block,
+                MessageType::DatabaseStore
+                | MessageType::DatabaseLookup
+                | MessageType::DatabaseSearchReply
+                | MessageType::DeliveryStatus
+                | MessageType::Garlic
+                | MessageType::Data
+                | MessageType::TunnelBuild
+                | MessageType::TunnelBuildReply
+                | MessageType::VariableTunnelBuild
+                | MessageType::VariableTunnelBuildReply
+                | MessageType::ShortTunnelBuild
+                | MessageType::OutboundTunnelBuildReply
+                | MessageType::Unknown(_) => 0,
+            };
+            received.record(0, block, transit);
+        }
+        Event::RouterInfo { info, .. } => received.record(0, info.len() + BLOCK_HEADER_SIZE + 1, 0),
+        Event::Terminated(_) | Event::ClockSkew { .. } => {}
     }
 }
 

@@ -1,11 +1,12 @@
 //! The read-mostly view of the router that every shard holds: our own RouterInfo who the floodfills are, how much is
-//! carried.
+//! carried, and how the bandwidth is divided.
 //!
 //! The shard that owns our RouterInfo makes a new snapshot when one of them changes and sends it to all.
 
 use std::sync::Arc;
 
-use crate::base::id::RouterHash;
+use crate::base::id::{RouterHash, ShardId};
+use crate::proto::tunnel::limiter::Part;
 use crate::wire::router_info::RouterInfo;
 
 /// What all shards agree on, as of one moment.
@@ -21,4 +22,14 @@ pub struct Snapshot {
     pub asked: Arc<[RouterHash]>,
     /// Bytes of transit a second, of all shards over the last seconds; told only where it comes near the bandwidth.
     pub transit_rate: u64,
+    /// Parts of the bandwidth by shard; equal ones as long as there are none.
+    pub parts: Arc<[Part]>,
+}
+
+impl Snapshot {
+    /// The part of the bandwidth that one of `shards` shards may use.
+    #[must_use]
+    pub fn part_of(&self, shard: ShardId, shards: u16) -> Part {
+        self.parts.get(shard.index()).copied().unwrap_or_else(|| Part::equal(shards))
+    }
 }

@@ -3,12 +3,17 @@
 //! A tunnel message is checked when it arrives and then waits for the turn's layer batch ([`TransitTunnels::run_layers`]), so
 //! that the kernel sees many messages at once.
 
+mod limiting;
 mod load;
+mod wanting;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+pub use self::limiting::LimiterCounts;
+use self::limiting::{block, drop_reason, gateway_block};
 use self::load::Telling;
+use self::wanting::Wanting;
 use super::contract::{Actor, Context};
 use super::counters::{Batches, Drop};
 use super::message::{OpenedBuild, Origin, TransitMessage, Unknown};
@@ -25,6 +30,7 @@ use crate::proto::tunnel::build_request::{STATUS_ACCEPTED, STATUS_REFUSED};
 use crate::proto::tunnel::hop::{NextHop, TransitDrop};
 use crate::proto::tunnel::inbound_gateway::{GatewayDrop, InboundGateway};
 use crate::proto::tunnel::iv_filter::IvFilter;
+use crate::proto::tunnel::limiter::{Part, TransitLimiter, TransitRates};
 use crate::proto::tunnel::outbound_endpoint::OutboundEndpoint;
 use crate::proto::tunnel::participant::Participant;
 use crate::proto::tunnel::reassembler::{
@@ -34,6 +40,7 @@ use crate::wire::build_record::HopRole;
 use crate::wire::delivery::Delivery;
 use crate::wire::i2np::MessageType;
 use crate::wire::i2np::tunnel_data::{TUNNEL_LAYER_SIZE, TunnelData};
+use crate::wire::i2np::tunnel_gateway::HEADER_SIZE;
 
 /// How often incomplete messages are looked through.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -48,6 +55,8 @@ pub struct TransitTunnels {
     /// All tunnels live equally long, so the order of their builds is the order of their ends.
     ends: VecDeque<(Instant, TunnelId)>,
     seen: IvFilter,
+    limiter: TransitLimiter<Frame>,
+    wanting: Wanting,
     /// Gateways that were fed since the last layer batch.
     fed: Vec<TunnelId>,
     waiting: Vec<(TunnelId, Frame)>,
@@ -82,13 +91,17 @@ pub struct TransitCounts {
 }
 
 impl TransitTunnels {
-    /// No tunnels yet, and a replay filter of this size.
+    /// No tunnels yet, under these settings.
     #[must_use]
-    pub fn new(filter_bytes: usize, now: Instant, rng: &mut ShardRng) -> Self {
+    pub fn new(node: &NodeConfig, now: Instant, rng: &mut ShardRng) -> Self {
+        let part = Part::equal(node.shards);
+        let rates = TransitRates::new(part.of(node.bandwidth), part.of(node.transit_bandwidth));
         Self {
             tunnels: HashMap::new(),
             ends: VecDeque::new(),
-            seen: IvFilter::new(filter_bytes, now, rng),
+            seen: IvFilter::new(node.iv_filter_bytes(), now, rng),
+            limiter: TransitLimiter::new(rates, node.limits.transit_waiting, now),
+            wanting: Wanting::default(),
             fed: Vec::new(),
             waiting: Vec::new(),
             spare: Vec::new(),
@@ -139,7 +152,7 @@ impl TransitTunnels {
         };
         let id = data.tunnel();
         match self.check(&origin, &data, cx.now.instant) {
-            Ok(()) => self.waiting.push((id, body)),
+            Ok(()) => self.pass(id, body, cx),
             Err(reason) => {
                 cx.count_drop(reason);
                 cx.frames.give_back(body);
@@ -162,11 +175,17 @@ impl TransitTunnels {
         })
     }
 
-    fn gateway(&mut self, id: TunnelId, inner: &[u8], cx: &mut Context<'_>) {
+    fn gateway(&mut self, origin: Origin, id: TunnelId, inner: &[u8], cx: &mut Context<'_>) {
         let Some(Tunnel::Gateway(gateway)) = self.tunnels.get_mut(&id) else {
             cx.count_drop(Drop::TunnelUnknown);
             return;
         };
+        // What comes from ourselves came over no session, or was counted there as what it was in.
+        let received = origin.peer().map_or(0, |_| block(inner.len() + HEADER_SIZE));
+        if let Err(reason) = self.limiter.admit(id, received, cx.rng) {
+            cx.count_drop(drop_reason(reason));
+            return;
+        }
         gateway.take_buffer(&mut self.spare);
         self.fed.push(id);
         let mut payloads = std::mem::take(&mut self.payloads);
@@ -191,7 +210,7 @@ impl TransitTunnels {
         for payload in payloads.drain(..) {
             let mut frame = cx.frames.copy_of(&payload);
             frame.prepend(&id.to_wire());
-            self.waiting.push((id, frame));
+            self.pass_made(id, frame, cx);
         }
         self.payloads = payloads;
     }
@@ -270,7 +289,8 @@ impl TransitTunnels {
                     self.incomplete.remove(&id);
                 }
                 cx.frames.give_back(frame);
-                return deliver_all(&mut self.reassembled, cx);
+                self.limiter.arrive();
+                return self.deliver_all(cx);
             }
             None => return,
         };
@@ -295,7 +315,7 @@ impl TransitTunnels {
         }
         let more = !self.incomplete.is_empty();
         self.next_sweep = more.then(|| cx.now.instant + SWEEP_INTERVAL);
-        deliver_all(&mut self.reassembled, cx);
+        self.deliver_all(cx);
     }
 
     /// Gives memory back that more tunnels took than there are now.
@@ -379,27 +399,31 @@ impl TransitTunnels {
             }
         }
     }
-}
 
-fn deliver_all(reassembled: &mut Reassembled, cx: &mut Context<'_>) {
-    for error in reassembled.dropped.drain(..) {
-        cx.count_drop(match error {
-            ReassemblyError::LocalRefused => Drop::TunnelDeliveryLocal,
-            ReassemblyError::Malformed(_)
-            | ReassemblyError::Repeated { .. }
-            | ReassemblyError::Overlapping { .. }
-            | ReassemblyError::PastEnd { .. }
-            | ReassemblyError::TooLarge { .. }
-            | ReassemblyError::CrowdedOut { .. }
-            | ReassemblyError::TimedOut { .. } => Drop::TunnelContent,
-        });
-    }
-    for delivered in reassembled.delivered.drain(..) {
-        deliver(delivered, cx);
+    fn deliver_all(&mut self, cx: &mut Context<'_>) {
+        for error in self.reassembled.dropped.drain(..) {
+            cx.count_drop(drop_of_content(error));
+        }
+        for delivered in self.reassembled.delivered.drain(..) {
+            deliver(delivered, &mut self.limiter, cx);
+        }
     }
 }
 
-fn deliver(delivered: Delivered, cx: &mut Context<'_>) {
+fn drop_of_content(error: ReassemblyError) -> Drop {
+    match error {
+        ReassemblyError::LocalRefused => Drop::TunnelDeliveryLocal,
+        ReassemblyError::Malformed(_)
+        | ReassemblyError::Repeated { .. }
+        | ReassemblyError::Overlapping { .. }
+        | ReassemblyError::PastEnd { .. }
+        | ReassemblyError::TooLarge { .. }
+        | ReassemblyError::CrowdedOut { .. }
+        | ReassemblyError::TimedOut { .. } => Drop::TunnelContent,
+    }
+}
+
+fn deliver(delivered: Delivered, limiter: &mut TransitLimiter<Frame>, cx: &mut Context<'_>) {
     let Delivered { delivery, message } = delivered;
     if cx.now.unix.since(message.expiration) > MESSAGE_LATE_MAX {
         cx.count_drop(Drop::Expired);
@@ -409,10 +433,21 @@ fn deliver(delivered: Delivered, cx: &mut Context<'_>) {
         cx.count_drop(Drop::FarFuture);
         return;
     }
+    let ourselves = cx.node.hash();
     match delivery {
         Delivery::Local => cx.count_drop(Drop::TunnelDeliveryLocal),
-        Delivery::Router(to) => cx.deliver(to, message, Unknown::LookUp),
-        Delivery::Tunnel { gateway, tunnel } => cx.deliver_to_tunnel(gateway, tunnel, &message),
+        Delivery::Router(to) => {
+            if to != ourselves {
+                limiter.deliver(block(message.body.len()));
+            }
+            cx.deliver(to, message, Unknown::LookUp);
+        }
+        Delivery::Tunnel { gateway, tunnel } => {
+            if gateway != ourselves {
+                limiter.deliver(gateway_block(message.body.len()));
+            }
+            cx.deliver_to_tunnel(gateway, tunnel, &message);
+        }
     }
 }
 
@@ -422,8 +457,8 @@ impl Actor for TransitTunnels {
     fn handle(&mut self, message: TransitMessage, cx: &mut Context<'_>) {
         match message {
             TransitMessage::Data { origin, body } => self.data(origin, body, cx),
-            TransitMessage::Gateway { tunnel, inner } => {
-                self.gateway(tunnel, &inner, cx);
+            TransitMessage::Gateway { origin, tunnel, inner } => {
+                self.gateway(origin, tunnel, &inner, cx);
                 cx.frames.give_back(inner);
             }
             TransitMessage::Install(build) => self.install(*build, cx),
@@ -432,7 +467,9 @@ impl Actor for TransitTunnels {
 
     fn deadline(&self) -> Option<Instant> {
         let end = self.ends.front().map(|(end, _)| *end);
-        [end, self.next_sweep, self.telling.deadline()].into_iter().flatten().min()
+        let told = [self.telling.deadline(), self.wanting.deadline()];
+        let due = [end, self.next_sweep, self.limiter.deadline()];
+        due.into_iter().chain(told).flatten().min()
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {
@@ -441,6 +478,7 @@ impl Actor for TransitTunnels {
                 break;
             }
             self.ends.pop_front();
+            self.limiter.forget(id);
             if let Some(Tunnel::Endpoint(endpoint)) = self.tunnels.remove(&id)
                 && self.incomplete.remove(&id)
             {
@@ -452,5 +490,6 @@ impl Actor for TransitTunnels {
             self.sweep_incomplete(cx);
         }
         self.tell_load(cx);
+        self.tell_wanted(cx);
     }
 }

@@ -129,9 +129,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", env = "FLOODWAY_SHARDS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub shards: Option<u16>,
 
-    /// Bandwidth to offer, such as 100Mbit/s or 10MB/s; it sets the class that is published [default: 100Mbit/s].
+    /// Bandwidth to use in each direction, such as 100Mbit/s or 10MB/s; it sets the class that is published [default:
+    /// 100Mbit/s].
     #[arg(long, value_name = "RATE", env = "FLOODWAY_BANDWIDTH")]
     pub bandwidth: Option<Bandwidth>,
+
+    /// How much of the bandwidth tunnels of others may take, in percent [default: 80].
+    #[arg(long, value_name = "PERCENT", env = "FLOODWAY_TRANSIT_SHARE", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub transit_share: Option<u8>,
 
     /// Serve metrics and health over HTTP here.
     #[arg(long, value_name = "ADDRESS:PORT", env = "FLOODWAY_METRICS")]
@@ -442,6 +447,8 @@ mod tests {
             ["--network-id", "256"],
             ["--shards", "0"],
             ["--bandwidth", "fast"],
+            ["--transit-share", "0"],
+            ["--transit-share", "101"],
             ["--metrics", "9100"],
             ["--placement-secret", "abcd"],
         ] {

@@ -22,6 +22,10 @@ use crate::app::reseed::Source;
 use crate::app::reseed::hosts::{self, NoHostUrl};
 use crate::crypto::layer::Kernel;
 
+/// How much of the bandwidth transit may take where nobody says, in percent: i2pd and Java leave as much or more to it, and
+/// the rest does for the netdb of a floodfill.
+const TRANSIT_SHARE: u8 = 80;
+
 /// Number of the live network.
 pub const LIVE_NETWORK: u8 = 2;
 
@@ -88,8 +92,10 @@ pub struct Config {
     pub allow_private: bool,
     /// How many shards; `None` is one per CPU.
     pub shards: Option<u16>,
-    /// Bandwidth to offer.
+    /// Bandwidth to use in each direction.
     pub bandwidth: Bandwidth,
+    /// How much of it transit may take, in percent.
+    pub transit_share: u8,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
     /// How much is logged.
@@ -248,6 +254,7 @@ impl Config {
             allow_private: args.allow_private.or(raw.allow_private).unwrap_or(false),
             shards: args.shards.or(raw.shards),
             bandwidth: args.bandwidth.or(from_file).unwrap_or_default(),
+            transit_share: args.transit_share.or(raw.transit_share).unwrap_or(TRANSIT_SHARE),
             metrics: args.metrics.or(raw.metrics),
             log_level: args.log_level.or(raw.log_level).unwrap_or_default(),
             log_format: args.log_format.or(raw.log_format).unwrap_or_default(),
@@ -276,10 +283,21 @@ impl Config {
         if let Some(shards) = self.shards.filter(|shards| !(1..=1024).contains(shards)) {
             return refuse("shards", &shards, "it is 1 to 1024");
         }
+        if !(1..=100).contains(&self.transit_share) {
+            return refuse("transit_share", &self.transit_share, "it is 1 to 100, in percent");
+        }
         if let Some(host) = self.host.filter(|host| host.is_unspecified() || host.is_multicast()) {
             return refuse("host", &host, "it is the address at which others reach this router");
         }
         Ok(())
+    }
+
+    /// Bytes a second of the bandwidth that transit may take in each direction, at least one.
+    #[must_use]
+    pub fn transit_bandwidth(&self) -> u64 {
+        let all = u128::from(self.bandwidth.bytes_per_second());
+        let share = all * u128::from(self.transit_share) / 100;
+        u64::try_from(share).unwrap_or(u64::MAX).max(1)
     }
 
     fn check_network(&self, build: Build) -> Result<(), ConfigError> {

@@ -134,6 +134,7 @@ pub fn node(
         floodfill: is_floodfill(config.floodfill),
         allow_private: config.allow_private,
         bandwidth: config.bandwidth.bytes_per_second(),
+        transit_bandwidth: config.transit_bandwidth(),
         bandwidth_class: config.bandwidth.class(),
         shards,
         placement: PlacementSecret(placement),
@@ -158,6 +159,7 @@ pub fn node_under(node: &NodeConfig, config: &Config) -> NodeConfig {
         floodfill: is_floodfill(config.floodfill),
         allow_private: config.allow_private,
         bandwidth: config.bandwidth.bytes_per_second(),
+        transit_bandwidth: config.transit_bandwidth(),
         bandwidth_class: config.bandwidth.class(),
         ..node.clone()
     }

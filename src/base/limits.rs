@@ -55,7 +55,7 @@ const SESSION_MEMORY: usize = 24 * 1024;
 const TUNNEL_MEMORY: usize = 1024;
 /// What a byte of a netdb record takes with its share of tables, in quarters.
 const RECORD_QUARTERS: usize = 6;
-/// What a message takes that waits for a dial or in a run queue, in bytes: tunnel data, as nearly all are.
+/// What a message takes that waits for a dial, for bandwidth or in a run queue, in bytes: tunnel data, as nearly all are.
 const MESSAGE_MEMORY: usize = 1536;
 /// What a build request takes that waits, in bytes: one of eight long records, the largest.
 const BUILD_MEMORY: usize = 5 * 1024;
@@ -111,6 +111,8 @@ pub struct ShardLimits {
     pub queued_bytes: usize,
     /// Transit tunnels in all roles.
     pub transit_tunnels: usize,
+    /// Tunnel messages that may wait for bandwidth, however much that is.
+    pub transit_waiting: usize,
     /// Bytes of incomplete messages that all outbound endpoints may hold together.
     pub reassembly_bytes: usize,
     /// Records in the slice of the netdb.
@@ -230,6 +232,8 @@ impl ShardLimits {
             session_queue_bytes: 512 * 1024,
             queued_bytes: share(256 << 20, 1 << 20),
             transit_tunnels: share(100_000, 1_000),
+            // A tenth of a second at 2.7 Gbit/s.
+            transit_waiting: share(1 << 15, 1 << 8),
             reassembly_bytes: share(128 << 20, 1 << 20),
             netdb_records: share(120_000, 1_000),
             netdb_bytes: share(256 << 20, 4 << 20),
@@ -257,6 +261,7 @@ impl ShardLimits {
             + self.sessions * SESSION_MEMORY
             + self.queued_bytes
             + self.transit_tunnels * TUNNEL_MEMORY
+            + self.transit_waiting * MESSAGE_MEMORY
             + self.reassembly_bytes
             + self.netdb_bytes / 4 * RECORD_QUARTERS
             + self.dials * self.messages_per_dial * MESSAGE_MEMORY

@@ -17,6 +17,7 @@ pub mod fragmenter;
 pub mod hop;
 pub mod inbound_gateway;
 pub mod iv_filter;
+pub mod limiter;
 pub mod long_build;
 pub mod outbound_endpoint;
 pub mod participant;

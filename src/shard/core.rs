@@ -209,7 +209,7 @@ impl Shard {
             netdb: Netdb::new(&node, id, now.instant, &mut rng),
             garlic: GarlicOpener::new(hop(), limits.garlic_replay_slots, &mut rng),
             build: BuildOpener::new(hop(), &limits, now.instant, &mut rng),
-            transit: TransitTunnels::new(node.iv_filter_bytes(), now.instant, &mut rng),
+            transit: TransitTunnels::new(&node, now.instant, &mut rng),
             local_router: (id == LOCAL_ROUTER_SHARD).then(|| LocalRouter::new(&node, now.instant)),
         };
         let mut shard = Self {
@@ -314,6 +314,8 @@ impl Shard {
         actors.sessions.begin_turn(&cx);
         actors.build.begin_turn(&cx);
         self.run_timeouts(now);
+        let (actors, mut cx) = self.split(now);
+        actors.transit.begin_turn(&mut cx);
         for _ in 0..ROUNDS_MAX {
             self.run_actors(now);
             self.run_work(now);
@@ -368,6 +370,7 @@ impl Shard {
             profiles: self.actors.dialer.profiles().len(),
             bans: self.actors.dialer.profiles().bans(),
             frames: self.frames.counts(),
+            limiter: self.actors.transit.limiter_counts(),
             iv_filter_bytes: self.actors.transit.filter_bytes(),
             early_rotations: report::EarlyRotations {
                 tunnel: self.actors.transit.early_rotations(),

@@ -30,7 +30,7 @@ pub fn dispatch(inbound: Inbound, cx: &mut Context<'_>) {
         MessageType::TunnelData => {
             cx.send(Address::Here, Message::Transit(TransitMessage::Data { origin, body }));
         }
-        MessageType::TunnelGateway => gateway(body, cx),
+        MessageType::TunnelGateway => gateway(origin, body, cx),
         MessageType::ShortTunnelBuild => build(origin, BuildForm::Short, body, cx),
         MessageType::VariableTunnelBuild => build(origin, BuildForm::Variable, body, cx),
         MessageType::TunnelBuild => build(origin, BuildForm::Fixed, body, cx),
@@ -84,11 +84,11 @@ fn record_key(body: &Frame) -> Option<RecordKey> {
     body.first_chunk::<32>().map(|key| RecordKey(*key))
 }
 
-fn gateway(mut body: Frame, cx: &mut Context<'_>) {
+fn gateway(origin: Origin, mut body: Frame, cx: &mut Context<'_>) {
     match TunnelGateway::parse(&body) {
         Ok(TunnelGateway { tunnel, inner }) => {
             body.trim_front(body.len() - inner.len());
-            let fed = TransitMessage::Gateway { tunnel, inner: body };
+            let fed = TransitMessage::Gateway { origin, tunnel, inner: body };
             cx.send(Address::Gateway(tunnel), Message::Transit(fed));
         }
         Err(_) => cx.count_drop(Drop::Malformed),

@@ -76,6 +76,7 @@ impl Envelope {
                 | LocalRouterMessage::FloodfillGone(_)
                 | LocalRouterMessage::Known { .. }
                 | LocalRouterMessage::Load { .. }
+                | LocalRouterMessage::Wanted { .. }
                 | LocalRouterMessage::Reached
                 | LocalRouterMessage::Standing(..),
             )

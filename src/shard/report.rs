@@ -4,7 +4,7 @@ use crate::actor::counters::{
     Batches, Counters, Drop, LookupCounts, ReasonCounts, SessionEnd, StoreCounts,
 };
 use crate::actor::session_table::SessionCounts;
-use crate::actor::transit::TransitCounts;
+use crate::actor::transit::{LimiterCounts, TransitCounts};
 use crate::base::frame::FrameCounts;
 use crate::base::histogram::Histogram;
 use crate::base::id::ShardId;
@@ -98,6 +98,8 @@ pub struct Live {
     pub bans: [usize; BanReason::ALL.len()],
     /// Buffers of messages.
     pub frames: FrameCounts,
+    /// Transit that the bandwidth limits.
+    pub limiter: LimiterCounts,
     /// Bytes that the replay filter of tunnel messages takes when it is full.
     pub iv_filter_bytes: usize,
     /// How often each replay filter was too small for its period.
@@ -225,6 +227,10 @@ fn sessions(samples: &mut Samples, counters: &Counters, live: &Live) {
     let labels = |direction| [("direction", direction)];
     samples.counter("messages_total", help, &labels("received"), counters.messages_received);
     samples.counter("messages_total", help, &labels("sent"), counters.messages_sent);
+    let help = "Bytes given to sockets and taken from them.";
+    let traffic = counters.traffic;
+    samples.counter("bytes_total", help, &labels("received"), traffic.received.socket);
+    samples.counter("bytes_total", help, &labels("sent"), traffic.sent.socket);
 }
 
 fn peers(samples: &mut Samples, counters: &Counters, live: &Live) {
@@ -247,6 +253,14 @@ fn transit(samples: &mut Samples, counters: &Counters, live: &Live) {
     samples.counter("transit_messages_total", help, &[], counters.transit_messages);
     let help = "Bytes of tunnel messages carried.";
     samples.counter("transit_bytes_total", help, &[], counters.transit_bytes);
+    let limiter = live.limiter;
+    let help = "Bytes of transit, as on sockets, that were to be carried, dropped ones included.";
+    samples.counter("transit_offered_bytes_total", help, &[], limiter.offered);
+    let help = "Bytes of transit a second that may be carried in each direction.";
+    let rate = usize::try_from(limiter.rate).unwrap_or(usize::MAX);
+    samples.gauge("transit_rate_limit_bytes", help, &[], rate);
+    let help = "Tunnel messages that wait for bandwidth.";
+    samples.gauge("transit_waiting", help, &[], limiter.waiting);
     let help = "Tunnel build requests that were answered.";
     let labels = |result| [("result", result)];
     samples.counter("builds_total", help, &labels("accepted"), counters.builds_accepted);

@@ -8,7 +8,7 @@ use crate::base::time::Instant;
 use crate::proto::tunnel::admission::Load;
 use crate::proto::tunnel::congestion::LOAD_INTERVAL;
 
-/// When the load is told next, and what was carried by the last time.
+/// When the load is told next, and what was to be carried by the last time.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Telling {
     due: Option<Instant>,
@@ -31,7 +31,7 @@ impl TransitTunnels {
             transit_tunnels: self.tunnels.len(),
             limit: cx.node.limits.transit_tunnels,
             transit_rate: cx.snapshot.transit_rate,
-            transit_rate_max: Some(cx.node.bandwidth),
+            transit_rate_max: Some(cx.node.transit_bandwidth),
             queue_delay: cx.strain.queue_delay,
             waiting_bytes: bytes(cx.strain.waiting_bytes),
             waiting_bytes_max: Some(bytes(cx.node.limits.queued_bytes)),
@@ -43,7 +43,7 @@ impl TransitTunnels {
     pub(super) fn begin_telling(&mut self, cx: &Context<'_>) {
         if self.telling.due.is_none() {
             let now = cx.now.instant;
-            let bytes = cx.counters.transit_bytes;
+            let bytes = self.limiter.offered();
             self.telling = Telling { due: Some(now + LOAD_INTERVAL), since: now, bytes };
         }
     }
@@ -54,7 +54,7 @@ impl TransitTunnels {
         if self.telling.due.is_none_or(|due| due > now) {
             return;
         }
-        let bytes = cx.counters.transit_bytes;
+        let bytes = self.limiter.offered();
         let seconds = now.since(self.telling.since).as_secs().max(1);
         let transit_rate = (bytes - self.telling.bytes) / seconds;
         let fullness = self.load(cx).fullness();

@@ -30,6 +30,7 @@ impl Difference {
             allow_private,
             shards,
             bandwidth,
+            transit_share,
             metrics,
             log_level,
             log_format,
@@ -44,6 +45,7 @@ impl Difference {
                 ("reseed_ca", *reseed_ca != new.reseed_ca),
                 ("allow_private", *allow_private != new.allow_private),
                 ("bandwidth", *bandwidth != new.bandwidth),
+                ("transit_share", *transit_share != new.transit_share),
                 ("log_level", *log_level != new.log_level),
             ]),
             needs_restart: changed(&[
@@ -70,6 +72,7 @@ impl Config {
         self.reseed_ca.clone_from(&new.reseed_ca);
         self.allow_private = new.allow_private;
         self.bandwidth = new.bandwidth;
+        self.transit_share = new.transit_share;
         self.log_level = new.log_level;
     }
 }

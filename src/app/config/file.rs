@@ -10,7 +10,7 @@ use super::{ConfigError, FloodfillMode};
 use crate::app::log::{LogFormat, LogLevel};
 
 /// Keys of the file.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "network_id",
     "host",
     "port",
@@ -21,6 +21,7 @@ pub const KEYS: [&str; 13] = [
     "allow_private",
     "shards",
     "bandwidth",
+    "transit_share",
     "metrics",
     "log_level",
     "log_format",
@@ -45,6 +46,7 @@ pub struct RawConfig {
     pub allow_private: Option<bool>,
     pub shards: Option<u16>,
     pub bandwidth: Option<String>,
+    pub transit_share: Option<u8>,
     pub metrics: Option<SocketAddr>,
     pub log_level: Option<LogLevel>,
     pub log_format: Option<LogFormat>,

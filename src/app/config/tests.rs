@@ -28,12 +28,16 @@ fn refusal(arguments: &str, file: &str) -> String {
 
 #[test]
 fn arguments_win_over_the_file_and_the_file_over_defaults() {
-    let file = "network_id = 7\nport = 1000\nfloodfill = \"off\"\nbandwidth = \"1MB/s\"";
+    let file =
+        "network_id = 7\nport = 1000\nfloodfill = \"off\"\nbandwidth = \"1MB/s\"\ntransit_share = 30";
     let config = config("--port 2000 --floodfill", file);
     assert_eq!(config.network, 7);
     assert_eq!(config.port, Some(2000));
     assert_eq!(config.floodfill, FloodfillMode::On);
     assert_eq!(config.bandwidth.bytes_per_second(), 1_000_000);
+    assert_eq!(config.transit_bandwidth(), 300_000);
+    let share = |arguments| self::config(arguments, file).transit_share;
+    assert_eq!((share(""), share("--transit-share 100")), (30, 100));
     assert_eq!(config.log_level, LogLevel::Info);
     assert!(!config.allow_private);
 }
@@ -53,6 +57,7 @@ fn the_default_file_names_every_key_at_its_default() {
     let defaults = self::config("", "");
     assert_eq!(config.network, defaults.network);
     assert_eq!(config.bandwidth, defaults.bandwidth);
+    assert_eq!((config.transit_share, defaults.transit_share), (80, 80));
     assert_eq!(config.floodfill, defaults.floodfill);
     assert_eq!(config.log_level, defaults.log_level);
 }
@@ -78,6 +83,8 @@ fn ranges_are_checked_for_the_file_too() {
     assert!(refusal("", "shards = 2000").contains("1 to 1024"));
     assert!(refusal("", "host = \"0.0.0.0\"").contains("`host`"));
     assert!(refusal("", "bandwidth = \"quick\"").contains("`quick`"));
+    assert!(refusal("", "transit_share = 0").contains("1 to 100"));
+    assert!(refusal("", "transit_share = 101").contains("`transit_share`"));
     assert!(refusal("--host 192.0.2.1,192.0.2.2", "").contains("publishes one"));
 }
 

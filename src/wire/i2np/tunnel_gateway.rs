@@ -7,7 +7,8 @@ use crate::wire::Malformed;
 use crate::wire::i2np::{I2npMessage, STANDARD_HEADER_SIZE};
 use crate::wire::reader::Reader;
 
-const HEADER_SIZE: usize = 6;
+/// Bytes in front of the inner message: tunnel and size.
+pub const HEADER_SIZE: usize = 6;
 
 const _: () = assert!(STANDARD_HEADER_SIZE + I2NP_BODY_MAX <= u16::MAX as usize);
 
