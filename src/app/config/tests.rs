@@ -28,8 +28,7 @@ fn refusal(arguments: &str, file: &str) -> String {
 
 #[test]
 fn arguments_win_over_the_file_and_the_file_over_defaults() {
-    let file =
-        "network_id = 7\nport = 1000\nfloodfill = \"off\"\nbandwidth = \"1MB/s\"\ntransit_share = 30";
+    let file = "network_id = 7\nport = 1000\nfloodfill = \"off\"\nbandwidth = \"1MB/s\"\ntransit_share = 30";
     let config = config("--port 2000 --floodfill", file);
     assert_eq!(config.network, 7);
     assert_eq!(config.port, Some(2000));

@@ -307,8 +307,7 @@ impl<T> TransitLimiter<T> {
     /// the sums since the start.
     pub fn begin_turn(&mut self, traffic: &Traffic, now: Instant) {
         self.now = now;
-        for (way, total) in
-            [(&mut self.received, traffic.received), (&mut self.sent, traffic.sent)]
+        for (way, total) in [(&mut self.received, traffic.received), (&mut self.sent, traffic.sent)]
         {
             way.refill(&self.rates, now);
             way.follow(total, &self.rates);

@@ -219,9 +219,11 @@ mod tests {
     #[test]
     fn a_flow_that_comes_back_gets_what_is_current_not_what_it_never_asked_for() {
         let mut queue = FairQueue::new(1_000);
-        queue.push(flow(0), Weight::ONE, ());
-        queue.push(flow(1), Weight::ONE, ());
-        let _ = served(&mut queue, &[1], 500);
+        for from in [0, 1, 0] {
+            queue.push(flow(from), Weight::ONE, ());
+        }
+        assert_eq!([queue.pop(), queue.pop()], [Some((flow(0), ())), Some((flow(1), ()))]);
+        assert_eq!(served(&mut queue, &[1], 500), [500]);
         // It has a credit of eight messages, and no more.
         let mut before = 0;
         for _ in 0..20 {
