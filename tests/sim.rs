@@ -35,8 +35,14 @@ mod source_rates;
 #[path = "sim/labour.rs"]
 mod labour;
 
+#[path = "sim/siege.rs"]
+mod siege;
+
 #[path = "sim/builds.rs"]
 mod builds;
+
+#[path = "sim/bandwidth.rs"]
+mod bandwidth;
 
 #[path = "sim/congestion.rs"]
 mod congestion;

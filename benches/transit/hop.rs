@@ -400,6 +400,7 @@ fn config(rng: &mut ShardRng) -> NodeConfig {
         floodfill: true,
         allow_private: false,
         bandwidth: 1 << 27,
+        transit_bandwidth: 1 << 27,
         bandwidth_class: 'X',
         shards: 1,
         placement: PlacementSecret(rng.bytes()),

@@ -76,6 +76,8 @@ impl Program {
         command.args(["run", "--network-id", &NETWORK.to_string(), "--host", "127.0.0.1"]);
         command.args(["--port", &port.to_string(), "--allow-private", "--floodfill"]);
         command.args(["--metrics", &format!("127.0.0.1:{metrics}"), "--shards", "1"]);
+        // A thousand messages at once are no more than it may carry.
+        command.args(["--bandwidth", "10Gbit/s"]);
         command.arg("--reseed").arg(seeds).arg("--data-dir").arg(data.path());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut ready = String::new();

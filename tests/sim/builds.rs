@@ -15,95 +15,9 @@ use loadtest::checker::Stamp;
 use loadtest::tunnels::{AskedTunnel, Role, Tunnel, ask};
 
 use super::labour::{Labour, Prices};
+use super::siege::Siege;
 use super::world::World;
 use super::{config, role};
-
-/// A Floodway of one shard, and played routers that have sessions with it.
-struct Siege {
-    world: World,
-    node: usize,
-    hop: CreatorHop,
-    peers: Vec<usize>,
-}
-
-impl Siege {
-    fn new(seed: u64, peers: u8, change: impl FnOnce(&mut NodeConfig)) -> Self {
-        let mut world = World::new(seed);
-        let mut node_config = config(&mut world, 1, 1, true);
-        change(Arc::get_mut(&mut node_config).unwrap());
-        let node = world.add_node(node_config, &[]);
-        let info = Arc::clone(&world.nodes[node].shards[0].snapshot().router_info);
-        let static_key = info.identity().encryption_key().unwrap();
-        let hop = CreatorHop { hash: info.hash(), static_key };
-        let endpoint = info.ntcp2_endpoint().unwrap();
-        let peers: Vec<_> = (0..peers).map(|n| world.add_played(role(20 + n, "OR"))).collect();
-        for peer in &peers {
-            world.dial(*peer, &endpoint);
-        }
-        world.run_for(Duration::from_secs(3));
-        assert!(peers.iter().all(|peer| world.is_connected(*peer, hop.hash)));
-        Self { world, node, hop, peers }
-    }
-
-    fn hash(&self, peer: usize) -> RouterHash {
-        self.world.played[self.peers[peer]].router.hash()
-    }
-
-    /// The request of `sender` for a tunnel to `receiver`.
-    fn request(
-        &mut self,
-        role: Role,
-        (sender, receiver): (usize, usize),
-    ) -> (I2npMessage, AskedTunnel) {
-        let (to, now) = (self.hash(receiver), self.world.now());
-        let router = &mut self.world.played[self.peers[sender]].router;
-        ask(role, self.hop, router, to, now).unwrap()
-    }
-
-    fn send(&mut self, sender: usize, message: &I2npMessage) {
-        self.world.send(self.peers[sender], self.hop.hash, message);
-    }
-
-    /// Sends that many requests, and gives what their answers are known by.
-    fn ask(&mut self, count: usize, between: (usize, usize)) -> Vec<AskedTunnel> {
-        let requests: Vec<_> = (0..count).map(|_| self.request(Role::Gateway, between)).collect();
-        let send = |(request, asked)| {
-            self.send(between.0, &request);
-            asked
-        };
-        requests.into_iter().map(send).collect()
-    }
-
-    /// How many of them `receiver` has an answer of.
-    fn answered(&self, asked: &[AskedTunnel], receiver: usize) -> usize {
-        let received = &self.world.played[self.peers[receiver]].received;
-        let is_answered =
-            |asked: &&AskedTunnel| received.iter().any(|(_, _, message)| asked.is_reply(message));
-        asked.iter().filter(is_answered).count()
-    }
-
-    /// That many tunnels in which the Floodway is a participant, from each of `senders` and to each of `receivers` in turns.
-    fn build(&mut self, count: usize, senders: &[usize], receivers: &[usize]) -> Vec<Tunnel> {
-        let between = senders.iter().cycle().zip(receivers.iter().cycle()).take(count);
-        let ask = |(sender, receiver): (&usize, &usize)| {
-            let (request, asked) = self.request(Role::Participant, (*sender, *receiver));
-            self.send(*sender, &request);
-            (*receiver, asked)
-        };
-        let asked: Vec<_> = between.map(ask).collect();
-        self.world.run_for(Duration::from_secs(1));
-        let settle = |(receiver, asked): (usize, AskedTunnel)| {
-            let received = &self.world.played[self.peers[receiver]].received;
-            let reply = received.iter().map(|(_, _, message)| message).find(|m| asked.is_reply(m));
-            asked.settle(reply.unwrap()).map_err(|failure| failure.to_string()).unwrap()
-        };
-        asked.into_iter().map(settle).collect()
-    }
-
-    fn drops(&self, reason: &str) -> u64 {
-        self.world.metric(self.node, "drops_total", reason)
-    }
-}
 
 #[test]
 fn a_large_router_that_builds_all_its_tunnels_through_us_is_never_cut_off() {
@@ -231,6 +145,8 @@ fn cheap_request(hop: &CreatorHop, router: &mut loadtest::played::PlayedRouter) 
 /// How many of the data messages of [`SECONDS`] came through within that time, of how many.
 fn carried_beside(flood: &Flood) -> (u64, u64) {
     let mut siege = Siege::new(64, RECEIVERS + SENDERS + FLOODERS, |node| {
+        // What this slow machine does in one long turn would be a burst beyond its bandwidth.
+        (node.bandwidth, node.transit_bandwidth) = (1 << 30, 1 << 30);
         let limits = &mut node.limits;
         match flood {
             Flood::None | Flood::Bounded => {

@@ -23,6 +23,11 @@ fn changed(seed: u64, shards: u16, change: impl FnOnce(&mut NodeConfig)) -> Trio
     trio
 }
 
+/// Bytes a second that transit may take, in a router that may take more.
+fn limit(node: &mut NodeConfig, rate: u64) {
+    (node.bandwidth, node.transit_bandwidth) = (rate * 2, rate);
+}
+
 impl Trio {
     fn path(&self) -> [Arc<RouterInfo>; 2] {
         [self.info(self.first), self.info(self.second)]
@@ -97,8 +102,8 @@ fn a_router_that_takes_no_tunnel_for_minutes_says_so_until_it_does_again() {
 
 #[test]
 fn high_congestion_is_told_anew_before_others_take_it_for_less() {
-    // Five messages a second are nineteen twentieths of it.
-    let mut trio = changed(75, 2, |node| node.bandwidth = 5_410);
+    // Five messages a second, in their frames, are nineteen twentieths of it.
+    let mut trio = changed(75, 2, |node| limit(node, 5_700));
     let path = trio.path();
     let mut signed = Vec::new();
     for _ in 0..3 {
@@ -120,7 +125,7 @@ fn high_congestion_is_told_anew_before_others_take_it_for_less() {
 
 #[test]
 fn tunnels_are_refused_while_the_bandwidth_is_used_up() {
-    let mut trio = changed(73, 2, |node| node.bandwidth = 10_000);
+    let mut trio = changed(73, 2, |node| limit(node, 10_000));
     let path = trio.path();
     let mut tunnel = trio.build(&path);
     // Twice as much as it may be.

@@ -2,8 +2,9 @@
 
 /// The parts of a whole.
 const WHOLE: u64 = 1 << 32;
-/// What each shard has whatever it wants, as this part of an equal share: what begins there need not wait for a division.
-const RESERVE: u64 = 4;
+/// What each shard has whatever it wants, as this part of an equal share: what begins there while others use up the rest is
+/// not cut off until the next division, and they miss little by it.
+const RESERVE: u64 = 32;
 
 /// The part of the router's bandwidth that one shard may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +75,8 @@ mod tests {
         };
         near(bytes(1_000, &[0, 0, 0, 0]), &[250; 4]);
         near(bytes(1_000, &[9_000, 9_000]), &[500; 2]);
-        // A quarter of an equal share is kept for who wants nothing.
-        near(bytes(1_000, &[9_000, 0]), &[875, 125]);
+        // A little is kept for who wants nothing.
+        near(bytes(1_000, &[9_000, 0]), &[985, 15]);
         near(bytes(1_000, &[9_000, 250]), &[700, 300]);
         near(bytes(1_000, &[500, 250]), &[650, 350]);
         near(bytes(1_000, &[u64::MAX, 100, 100, 600]), &[380, 120, 120, 380]);
