@@ -1,23 +1,18 @@
 //! Build requests: as many as a large router makes, more than a shard gets done, and a flood of them beside data.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use floodway::actor::node::NodeConfig;
 use floodway::base::frame::Frame;
-use floodway::base::id::RouterHash;
 use floodway::base::limits::SourceRates;
 use floodway::base::rate::Rate;
 use floodway::proto::tunnel::build_creator::CreatorHop;
+use floodway::wire::i2np::MessageType;
 use floodway::wire::i2np::tunnel_build::BuildMessage;
-use floodway::wire::i2np::{I2npMessage, MessageType};
 use loadtest::checker::Stamp;
-use loadtest::tunnels::{AskedTunnel, Role, Tunnel, ask};
+use loadtest::tunnels::Role;
 
 use super::labour::{Labour, Prices};
 use super::siege::Siege;
-use super::world::World;
-use super::{config, role};
 
 #[test]
 fn a_large_router_that_builds_all_its_tunnels_through_us_is_never_cut_off() {

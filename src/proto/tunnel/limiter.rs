@@ -270,6 +270,9 @@ pub enum Passage<T> {
     Dropped(LimiterDrop, T),
 }
 
+/// What becomes of a message that has waited: it passes, or is dropped.
+pub type Waited<T> = Result<T, (LimiterDrop, T)>;
+
 /// The limiter of one shard.
 pub struct TransitLimiter<T> {
     rates: TransitRates,
@@ -403,7 +406,7 @@ impl<T> TransitLimiter<T> {
     }
 
     /// The next message that has waited and may pass now, or has waited in vain.
-    pub fn poll(&mut self) -> Option<(TunnelId, Result<T, (LimiterDrop, T)>)> {
+    pub fn poll(&mut self) -> Option<(TunnelId, Waited<T>)> {
         if !self.is_open() {
             return None;
         }
