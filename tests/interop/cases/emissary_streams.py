@@ -2,6 +2,7 @@
 
 NETWORK = ["--i2pd-mid", 4, "--emissary", 1, "--emissary-insecure", "--floodfills", "p0"]
 
+MEBIBYTE = 1 << 20
 # What i2pd logs that has a dial of its own cross one of both floodfills': it leaves them alone for eight minutes.
 NO_FLOODFILL = "no floodfills found"
 
@@ -13,12 +14,12 @@ def test_a_destination_of_i2pd_reaches_one_of_emissary(net, floodway):
     net.expect("session", floodway.hash, timeout=60)
     before = floodway.metrics()
     try:
-        net.echo(sender, receiver, size=100_000)
+        net.echo(sender, receiver, size=MEBIBYTE)
     except AssertionError:
         if NO_FLOODFILL not in net.log(sender):
             raise
         net.restart(sender)
-        net.echo(sender, receiver, size=100_000)
+        net.echo(sender, receiver, size=MEBIBYTE)
     after = floodway.metrics()
     labels = {"kind": "lease_set", "result": "stored"}
     grown = after.total("netdb_stores_total", **labels) - before.total("netdb_stores_total", **labels)

@@ -1,32 +1,9 @@
 """Tunnels of i2pd 2.45.1 and 2.56.0 that are forced through Floodway, in each of its roles."""
 
+from harness.forced import carry
 from harness.network import eventually
 
 NETWORK = ["--i2pd", 1, "--i2pd-mid", 3]
-
-
-def carry(net, floodway, sender, receiver, hops, roles):
-    """1 MB both ways through tunnels of exactly these hops; we count tunnels in these roles."""
-    net.expect("session", floodway.hash, timeout=60)
-    before = floodway.metrics()
-    report = net.echo(sender, receiver, length=len(hops),
-                      via=[h if isinstance(h, str) else h["name"] for h in hops])
-    expected = [floodway.hash if h == floodway.hash else h["name"] for h in hops]
-    for end, tunnels in report["tunnels"].items():
-        for tunnel in tunnels:
-            found = [h.replace("rut0", floodway.hash) for h in tunnel["hops"]]
-            wanted = expected if tunnel["direction"] == "outbound" else expected[::-1]
-            # The peers' consoles shorten hashes, and write the netdb that expands them once a minute.
-            ours = (f"other:{floodway.hash[:4]}", f"{floodway.hash[:4]}...", "extra:router.info")
-            names = [floodway.hash if h.startswith(ours) else h for h in found]
-            if tunnel["state"] == "established":
-                assert names == wanted, f"{end}: {tunnel['direction']} tunnel {found}, not {wanted}"
-    after = floodway.metrics()
-    for role in roles:
-        assert after.total("transit_tunnels", role=role) > 0, f"no tunnels as {role} are counted"
-    carried = after.total("transit_messages_total") - before.total("transit_messages_total")
-    # 1 MB goes twice over at least two of our tunnels, in messages of at most 1003 bytes
-    assert carried >= 2_000 or net.settings.stand_in, f"{carried} tunnel messages are counted"
 
 
 def test_the_only_hop(net, floodway):
