@@ -60,6 +60,9 @@ def cmd_peers(a):
     if p["kind"] == "emissary":
         out(s)
         return
+    # A console that does not answer, as while its router restarts, shows nothing; why stands in `error`.
+    for shown in ("session_list", "tunnel_list", "transit_list", "leaseset_list"):
+        s.setdefault(shown, [])
     hops = {}
     for t in s["tunnel_list"]:
         if t["state"] in ("established", "expiring"):
@@ -69,7 +72,8 @@ def cmd_peers(a):
                 hops[key]["tunnels"] += 1
     out({"peer": p["name"], "hash": p["hash"], "sessions": s["session_list"],
          "hops": hops, "tunnels": s["tunnel_list"],
-         "transit": s["transit_list"], "leasesets": s["leaseset_list"]})
+         "transit": s["transit_list"], "leasesets": s["leaseset_list"],
+         "error": s.get("error")})
 
 
 def cmd_routerinfos(a):
