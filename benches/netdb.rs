@@ -8,8 +8,6 @@
 
 #[path = "netdb/allocator.rs"]
 mod allocator;
-#[path = "netdb/records.rs"]
-mod records;
 #[path = "netdb/sessions.rs"]
 mod sessions;
 #[path = "harness/table.rs"]
@@ -17,6 +15,7 @@ mod table;
 #[path = "harness/thread.rs"]
 mod thread;
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use floodway::base::rng::ShardRng;
@@ -26,8 +25,8 @@ use floodway::wire::i2np::database_lookup::LookupKind;
 use floodway::wire::router_info::RouterInfo;
 use rustix::time::{ClockId, clock_gettime};
 
-use records::{Kept, Records};
-use sessions::{Floodfill, Way};
+use loadtest::records::{Kept, Plan, Records};
+use sessions::{Floodfill, NOW, Way};
 use table::{head, line, median};
 
 /// Stores per second and core that were asked for, and answers.
@@ -35,6 +34,8 @@ const STORES_ASKED: f64 = 38_000.0;
 const ANSWERS_ASKED: f64 = 35_000.0;
 /// RouterInfos, which with those of the sessions are all that a slice may hold, and lease sets.
 const RECORDS: (usize, usize) = (60_000 - sessions::SESSIONS, 20_000);
+/// One router in so many is a floodfill.
+const FLOODFILL_EVERY: Option<NonZeroUsize> = NonZeroUsize::new(30);
 /// Lookups of one kind.
 const LOOKUPS: usize = 40_000;
 /// Messages of one turn.
@@ -56,7 +57,14 @@ fn main() {
         }
     }
     let [cpu, _] = thread::two_cpus();
-    let records = Records::make(RECORDS.0 / scale, RECORDS.1 / scale);
+    let plan = Plan {
+        routers: RECORDS.0 / scale,
+        lease_sets: RECORDS.1 / scale,
+        floodfill_every: FLOODFILL_EVERY,
+        published: NOW.unix,
+        seed: 1,
+    };
+    let records = Records::make(&plan).expect("a date of this century");
     thread::pin(cpu);
     let mut floodfill = Floodfill::start();
     head();

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use floodway::app::failure::told;
 use loadtest::clock::Clock;
 use loadtest::compare::{CompareOptions, compare};
 use loadtest::crowd::{CrowdOptions, gather};
 use loadtest::demo::{DemoOptions, demonstrate};
+use loadtest::netdb::{self, NetdbOptions};
 use loadtest::swarm::Pace;
 use loadtest::target::{FloodwayOptions, I2pdOptions, Target, start_floodway, start_i2pd};
 use loadtest::transit::{TransitOptions, measure};
@@ -35,6 +36,8 @@ enum Command {
     Compare(CompareArgs),
     /// Opens thousands of sessions that do nothing, then floods the router with silent connections
     Crowd(CrowdArgs),
+    /// Stores tens of thousands of records at a floodfill and looks them up, all over sessions
+    Netdb(NetdbArgs),
     /// Shows a Floodway router at work for one minute, without any network, and writes a page about it
     Demo(DemoArgs),
 }
@@ -143,6 +146,37 @@ struct CrowdArgs {
     /// Threads that open sessions
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=100))]
     threads: u8,
+    /// What everything random on this side follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Writes the figures as JSON to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct NetdbArgs {
+    /// The router under test
+    #[arg(long, value_enum, default_value = "floodway")]
+    target: Kind,
+    /// Floodway's program [default: the one beside this program]
+    #[arg(long, value_name = "PATH")]
+    floodway: Option<PathBuf>,
+    /// RouterInfos that the router knows in the end, with those of the played routers
+    #[arg(long, value_name = "N", default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    routers: u32,
+    /// Lease sets
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    lease_sets: u32,
+    /// Played routers that store and look up, each over one session
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=i64::from(netdb::SESSIONS_MAX)))]
+    sessions: u8,
+    /// Shards of Floodway
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    shards: u16,
+    /// Length of each of the four measurements of lookups
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
+    seconds: u64,
     /// What everything random on this side follows from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -264,6 +298,7 @@ fn run() -> Result<ExitCode> {
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Crowd(args) => crowd(&args, clock, &stop),
+        Command::Netdb(args) => store_and_look_up(&args, clock, &stop),
         Command::Compare(args) => {
             let options = CompareOptions {
                 pairs: args.pairs,
@@ -305,6 +340,37 @@ fn crowd(args: &CrowdArgs, clock: Clock, stop: &Arc<AtomicBool>) -> Result<ExitC
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     println!("{report}");
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn store_and_look_up(args: &NetdbArgs, clock: Clock, stop: &Arc<AtomicBool>) -> Result<ExitCode> {
+    if args.target != Kind::Floodway {
+        bail!("only Floodway lets so much in from the loopback: there is no i2pd to measure here");
+    }
+    // Not strict, so that what comes from the loopback counts in no rate: a few sessions store for a whole network.
+    let floodway = FloodwayOptions {
+        path: args.floodway.clone(),
+        shards: Some(args.shards),
+        floodfill: true,
+        ..FloodwayOptions::default()
+    };
+    let mut target = start_floodway(&floodway, clock)?;
+    let options = NetdbOptions {
+        routers: usize::try_from(args.routers)?,
+        lease_sets: usize::try_from(args.lease_sets)?,
+        sessions: args.sessions,
+        duration: Duration::from_secs(args.seconds),
+        seed: args.seed,
+    };
+    let report =
+        netdb::measure(&mut target, &options, clock, stop, &mut |line| eprintln!("{line}"));
+    target.stop(clock)?;
+    let report = report?;
+    if let Some(path) = &args.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    print!("{report}");
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -29,10 +29,11 @@ use crate::tunnels::AskError;
 pub use build::BuildCounts;
 pub use load::{Pace, Stream};
 pub use report::{DelaySummary, RoleReport, SwarmReport};
+pub(crate) use report::{delays, summary};
 use socket::{Socket, Token};
 
 /// Messages that nobody has asked the swarm for yet; the oldest give way.
-const UNCLAIMED_MAX: usize = 4096;
+pub(crate) const UNCLAIMED_MAX: usize = 4096;
 /// Longest sleep of one round.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
@@ -206,6 +207,15 @@ impl Swarm {
             self.round(end)?;
         }
         Ok(())
+    }
+
+    /// One round of at most `patience`: writes out what is queued, waits until something comes, and takes it. What comes in
+    /// one round and belongs to nobody is to be fetched before the next with [`Swarm::next_unclaimed`].
+    ///
+    /// # Errors
+    /// As [`Swarm::run`].
+    pub fn step(&mut self, patience: Duration) -> Result<(), SwarmError> {
+        self.round(self.clock.elapsed() + patience)
     }
 
     /// One round: sends what is due, then waits for what comes, at most until `end`.

@@ -69,12 +69,14 @@ impl RoleBooks {
     }
 }
 
-fn delays() -> Histogram<u64> {
+/// No delays yet.
+pub(crate) fn delays() -> Histogram<u64> {
     Histogram::new_with_bounds(1, DELAY_MAX, 3)
         .expect("1, 60 s and 3 digits are bounds of a histogram")
 }
 
-fn summary(delays: &Histogram<u64>) -> DelaySummary {
+/// The quantiles of delays in microseconds.
+pub(crate) fn summary(delays: &Histogram<u64>) -> DelaySummary {
     DelaySummary {
         p50: delays.value_at_quantile(0.5),
         p90: delays.value_at_quantile(0.9),
