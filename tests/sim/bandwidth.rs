@@ -133,9 +133,9 @@ fn as_much_goes_as_may_and_each_tunnel_has_its_share() {
     );
     for (mbit, seconds, tunnels, shards) in [
         (1, 10, 10, 1),
-        (1, 10, 1_000, 1),
+        (1, 60, 1_000, 1),
         (10, 1, 10, 1),
-        (10, 1, 1_000, 1),
+        (10, 8, 1_000, 1),
         (100, 1, 10, 1),
         (100, 1, 1_000, 1),
         (10, 1, 10, 2),
@@ -163,9 +163,9 @@ fn as_much_goes_as_may_and_each_tunnel_has_its_share() {
             // Shards are equal among each other, and tunnels of one shard.
             continue;
         }
-        // A message more or less at each end, and what a flow that was behind may catch up.
-        assert!(*least + 9 >= fair * 95 / 100, "{least} of {fair}");
-        assert!(*most <= fair * 105 / 100 + 9, "{most} of {fair}");
+        // Within a twentieth, and two messages that fall to one side of the ends or the other.
+        assert!(*least + 2 >= fair * 95 / 100, "{least} of {fair}");
+        assert!(*most <= fair * 105 / 100 + 2, "{most} of {fair}");
     }
 }
 
