@@ -257,12 +257,21 @@ impl Run<'_> {
         }
     }
 
+    /// How long the router under test, and this program, have waited for a processor.
+    fn waiting_times(&self) -> Result<(Duration, Duration)> {
+        let of = system::waiting_time;
+        Ok((of(self.target.pid())?, of(std::process::id())?))
+    }
+
     fn look_up(&mut self, kind: Kind, pace: Pace, duration: Duration) -> Result<LookupFigures> {
         let records = Arc::clone(&self.records);
         let kept = (kind.of)(&records);
         let cpu = self.target.cpu_time()?;
+        let waited = self.waiting_times()?;
         let answered = self.askers.look_up(kept, kind.lookup, pace, duration)?;
         let cpu = self.target.cpu_time()?.saturating_sub(cpu);
+        let waits = self.waiting_times()?;
+        let share = |to: Duration, from| cores(to.saturating_sub(from), answered.took);
         self.check_alive()?;
         if answered.lost > 0 {
             // What comes late is not to be taken for an answer to what is asked next.
@@ -285,6 +294,8 @@ impl Run<'_> {
             answers_per_second: a_second(answered.right, answered.took),
             cpu_micros_per_answer: cpu.as_secs_f64() * 1e6 / as_float(answered.right.max(1)),
             cpu_cores: cores(cpu, answered.took),
+            waited_for_cpu: share(waits.0, waited.0),
+            tool_waited_for_cpu: share(waits.1, waited.1),
             delay_micros: summary(&answered.delays),
         })
     }

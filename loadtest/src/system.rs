@@ -28,6 +28,22 @@ fn parse_ticks(stat: &str) -> Option<u64> {
     user.checked_add(system)
 }
 
+/// Time that the threads of a process, those that have not ended, could have run and had to wait for a processor, from
+/// the second field of `/proc/PID/task/TID/schedstat`: zero where the kernel does not keep it.
+///
+/// # Errors
+/// When there is no such process.
+pub fn waiting_time(pid: u32) -> io::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let schedstat = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        let waited = schedstat.split_ascii_whitespace().nth(1).and_then(|ns| ns.parse().ok());
+        sum += Duration::from_nanos(waited.unwrap_or(0));
+    }
+    Ok(sum)
+}
+
 /// Resident memory of a process in bytes: now, and at most so far.
 ///
 /// # Errors
@@ -131,6 +147,7 @@ mod tests {
         assert!(now > 0 && most >= now);
         assert!(threads(pid) >= 1);
         assert!(cpu_time(u32::MAX).is_err());
+        assert!(waiting_time(pid).is_ok() && waiting_time(u32::MAX).is_err());
     }
 
     #[test]

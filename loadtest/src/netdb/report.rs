@@ -114,6 +114,11 @@ pub struct LookupFigures {
     pub cpu_micros_per_answer: f64,
     /// Processors that it kept busy.
     pub cpu_cores: f64,
+    /// Share of the time for which one of its threads could have run and waited for a processor, threads added up: delays
+    /// are the machine's as far as this is not near 0.
+    pub waited_for_cpu: f64,
+    /// The same of this program.
+    pub tool_waited_for_cpu: f64,
     /// From sending, or at a rate from when the lookup was due, to the answer, in microseconds.
     pub delay_micros: DelaySummary,
 }
@@ -225,6 +230,12 @@ impl fmt::Display for LookupFigures {
             self.cpu_micros_per_answer,
             self.cpu_cores,
             delay(&self.delay_micros)
+        )?;
+        writeln!(
+            f,
+            "    it waited for a processor for {:.1} % of the time, this program for {:.1} %",
+            self.waited_for_cpu * 100.0,
+            self.tool_waited_for_cpu * 100.0
         )
     }
 }
@@ -288,6 +299,8 @@ mod tests {
                 answers_per_second: 98.0,
                 cpu_micros_per_answer: 5.0,
                 cpu_cores: 0.1,
+                waited_for_cpu: 0.0,
+                tool_waited_for_cpu: 0.0,
                 delay_micros: DelaySummary::default(),
             }],
             redials: 0,
