@@ -148,6 +148,40 @@ fn a_reload_takes_all_of_a_good_file_and_nothing_of_a_bad_one() {
     status_when(directory.path(), |status| status["floodfill"] == true);
 }
 
+/// Bytes a second that the shards together may carry for others, by the metrics.
+fn transit_rate_limit(router: &Router) -> u64 {
+    let metrics = router.get("/metrics");
+    let lines =
+        metrics.lines().filter(|line| line.starts_with("floodway_transit_rate_limit_bytes"));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn a_reload_changes_what_a_running_router_carries() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("floodway.toml");
+    fs::write(&file, "bandwidth = \"8MB/s\"\ntransit_share = 50\n").unwrap();
+    let router = Router::start(directory.path(), &["--shards", "2"]);
+    // Rounded down by each shard.
+    let comes_to = |expected: u64| {
+        for _ in 0..100 {
+            if expected.abs_diff(transit_rate_limit(&router)) <= 2 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{} instead of {expected}", transit_rate_limit(&router));
+    };
+    comes_to(4_000_000);
+    fs::write(&file, "bandwidth = \"2MB/s\"\ntransit_share = 50\n").unwrap();
+    let answer = json(directory.path(), &["reload", "--json"]);
+    assert_eq!(answer["applied"], serde_json::json!(["bandwidth"]));
+    comes_to(1_000_000);
+    fs::write(&file, "bandwidth = \"2MB/s\"\ntransit_share = 90\n").unwrap();
+    router.signal("-HUP");
+    comes_to(1_800_000);
+}
+
 #[test]
 fn a_drained_router_ends_by_itself() {
     let directory = tempfile::tempdir().unwrap();

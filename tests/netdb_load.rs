@@ -19,6 +19,7 @@ const OPTIONS: NetdbOptions = NetdbOptions {
     lease_sets: 128,
     sessions: 4,
     duration: Duration::from_millis(500),
+    rates: Vec::new(),
     seed: 21,
 };
 

@@ -26,6 +26,9 @@ mod conduct;
 #[path = "sim/fifty.rs"]
 mod fifty;
 
+#[path = "sim/granting.rs"]
+mod granting;
+
 #[path = "sim/midnight.rs"]
 mod midnight;
 

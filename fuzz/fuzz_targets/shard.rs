@@ -20,6 +20,7 @@ use floodway::proto::local::RouterKeys;
 use floodway::proto::ntcp2::{Handshake, ReplayFilter, Session};
 use floodway::proto::peer::conduct::Profile;
 use floodway::proto::tunnel::admission::Duty;
+use floodway::proto::tunnel::bandwidth::BandwidthRequest;
 use floodway::proto::tunnel::build_creator::{
     BuildKind, BuildPlan, CreatorHop, TunnelHops, create,
 };
@@ -239,7 +240,7 @@ impl World {
             0 => BuildKind::Outbound { gateway, tunnel },
             _ => BuildKind::Inbound { creator, tunnel },
         };
-        let plan = BuildPlan { path: &[hop], kind, reply_message: MessageId(11) };
+        let plan = BuildPlan { path: &[hop], kind, reply_message: MessageId(11), bandwidth: BandwidthRequest::default() };
         let Ok(created) = create(&plan, self.now.unix, &mut self.rng) else { return };
         self.inbound(peer(), MessageType::ShortTunnelBuild, &created.body);
         self.tunnels.push(created.pending.into_tunnel());

@@ -174,7 +174,11 @@ struct NetdbArgs {
     /// Shards of Floodway
     #[arg(long, value_name = "N", default_value_t = 1)]
     shards: u16,
-    /// Length of each of the four measurements of lookups
+    /// Lookups a second that are measured besides "as fast as answers come" and half of that; the default is half of what
+    /// one core is to answer
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "17500", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    rates: Vec<u32>,
+    /// Length of each measurement of lookups
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
     seconds: u64,
     /// What everything random on this side follows from
@@ -360,6 +364,7 @@ fn store_and_look_up(args: &NetdbArgs, clock: Clock, stop: &Arc<AtomicBool>) -> 
         lease_sets: usize::try_from(args.lease_sets)?,
         sessions: args.sessions,
         duration: Duration::from_secs(args.seconds),
+        rates: args.rates.clone(),
         seed: args.seed,
     };
     let report =

@@ -7,6 +7,7 @@ mod floods;
 mod report;
 mod window;
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -45,8 +46,10 @@ pub struct NetdbOptions {
     pub lease_sets: usize,
     /// Sessions that store and look up, 1 to 64.
     pub sessions: u8,
-    /// Length of each of the four measurements of lookups.
+    /// Length of each measurement of lookups.
     pub duration: Duration,
+    /// Lookups a second, above 0, that are measured besides "as fast as answers come" and half of that.
+    pub rates: Vec<u32>,
     /// What everything random follows from.
     pub seed: u64,
 }
@@ -76,7 +79,7 @@ const KINDS: [Kind; 2] = [
     },
 ];
 
-/// Stores all records at `target`, then looks them up: as fast as it answers, and at half of that rate.
+/// Stores all records at `target`, then looks them up: as fast as it answers, at half of that rate, and at those given.
 ///
 /// # Errors
 /// When a session is lost for good, the target ends, or `stop` is set by a signal.
@@ -125,8 +128,10 @@ pub fn measure(
         let fastest = run.look_up(kind, Pace::Window, options.duration)?;
         let half = fastest.answers_per_second / 2.0;
         lookups.push(fastest);
-        say(&format!("looking up: {}, {half:.0} a second", kind.name));
-        lookups.push(run.look_up(kind, Pace::Rate(half), options.duration)?);
+        for rate in iter::once(half).chain(options.rates.iter().copied().map(f64::from)) {
+            say(&format!("looking up: {}, {rate:.0} a second", kind.name));
+            lookups.push(run.look_up(kind, Pace::Rate(rate), options.duration)?);
+        }
     }
     let redials = askers.close();
     floodfills.stop()?;

@@ -4,6 +4,7 @@
 //! sees; who plays knows the keys of all, so one layer comes off at the end and the content lies open.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use floodway::base::frame::Frame;
 use floodway::base::id::{MessageId, RouterHash, TunnelId};
@@ -12,11 +13,12 @@ use floodway::crypto::layer::{self, Kernel, LayerJob};
 use floodway::crypto::x25519::{diffie_hellman, public_key};
 use floodway::proto::garlic::tagged_reply;
 use floodway::proto::local::HopIdentity;
+use floodway::proto::tunnel::bandwidth::BandwidthRequest;
 use floodway::proto::tunnel::build_creator::{
     BuildKind, BuildPlan, CreateError, CreatorHop, PendingBuild, ReplyError, TunnelHop, TunnelHops,
-    all_accepted, create,
+    create,
 };
-use floodway::proto::tunnel::build_reply::seal_reply;
+use floodway::proto::tunnel::build_reply::{Answer, seal_reply};
 use floodway::proto::tunnel::build_request::{
     STATUS_ACCEPTED, ephemeral_key, find_slot, open_record,
 };
@@ -114,6 +116,21 @@ pub fn ask(
     receiver: RouterHash,
     now: Now,
 ) -> Result<(I2npMessage, AskedTunnel), AskError> {
+    ask_for(BandwidthRequest::default(), role, target, sender, receiver, now)
+}
+
+/// The same, for a tunnel that is to have some bandwidth.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_for(
+    bandwidth: BandwidthRequest,
+    role: Role,
+    target: CreatorHop,
+    sender: &mut PlayedRouter,
+    receiver: RouterHash,
+    now: Now,
+) -> Result<(I2npMessage, AskedTunnel), AskError> {
     let tunnel = fresh_tunnel(sender);
     let reply_message = MessageId(sender.rng.id());
     let played =
@@ -124,7 +141,7 @@ pub fn ask(
         Role::Gateway => (vec![target], inbound),
         Role::Endpoint => (vec![target], BuildKind::Outbound { gateway: receiver, tunnel }),
     };
-    let plan = BuildPlan { path: &path, kind, reply_message };
+    let plan = BuildPlan { path: &path, kind, reply_message, bandwidth };
     let created = create(&plan, now.unix, &mut sender.rng)?;
     let mut body = created.body;
     let mut request = sender.message(MessageType::ShortTunnelBuild, Frame::default(), now);
@@ -152,7 +169,7 @@ fn take_part(router: &PlayedRouter, body: &mut [u8]) -> Option<MessageId> {
     let shared = diffie_hellman(&router.keys.encryption, &ephemeral_key(record)).ok()?;
     let hop = HopIdentity::new(router.hash(), &public_key(&router.keys.encryption));
     let opened = open_record(&hop, record, &shared).ok()?;
-    seal_reply(&mut message, slot, &opened, STATUS_ACCEPTED);
+    seal_reply(&mut message, slot, &opened, Answer::plain(STATUS_ACCEPTED));
     Some(opened.request.next_message)
 }
 
@@ -200,10 +217,9 @@ impl AskedTunnel {
             Role::Participant | Role::Gateway => reply.body.clone(),
             Role::Endpoint => self.unwrap(reply).ok_or(BuildFailure::Packaging)?,
         };
-        let statuses = self.pending.read_reply(&mut body)?;
-        if !all_accepted(&statuses) {
-            let status = statuses.last().copied().unwrap_or(0);
-            return Err(BuildFailure::Refused { status });
+        let answers = self.pending.read_answers(&mut body)?;
+        if let Some(refusal) = answers.iter().find(|answer| answer.status != STATUS_ACCEPTED) {
+            return Err(BuildFailure::Refused { status: refusal.status });
         }
         let reassembler = Reassembler::new(ReassemblyLimits::default(), LocalDelivery::Taken);
         Ok(Tunnel {
@@ -211,6 +227,7 @@ impl AskedTunnel {
             receiver: self.receiver,
             arrives: self.arrives,
             hops: self.pending.into_tunnel(),
+            granted: answers.last().and_then(|answer| answer.bandwidth),
             reassembler,
             kernel: Kernel::detect(),
         })
@@ -235,6 +252,7 @@ pub struct Tunnel {
     receiver: RouterHash,
     arrives: TunnelId,
     hops: TunnelHops,
+    granted: Option<NonZeroU32>,
     reassembler: Reassembler,
     kernel: Kernel,
 }
@@ -259,6 +277,12 @@ impl Tunnel {
     #[must_use]
     pub fn receiver(&self) -> RouterHash {
         self.receiver
+    }
+
+    /// Tunnel messages a second that the router under test has set aside for it, if it was asked to.
+    #[must_use]
+    pub fn granted(&self) -> Option<NonZeroU32> {
+        self.granted
     }
 
     /// The tunnel id under which messages come to the receiver.

@@ -165,6 +165,7 @@ fn drop_reason(error: BuildRequestError) -> Drop {
         BuildRequestError::Stale { .. } | BuildRequestError::Ahead { .. } => Drop::BuildStale,
         BuildRequestError::Record(_)
         | BuildRequestError::LayerType { .. }
+        | BuildRequestError::Bandwidth(_)
         | BuildRequestError::NextIsSelf => Drop::BuildInvalid,
         BuildRequestError::NoPrevious { .. } => Drop::BuildNoPreviousHop,
     }

@@ -176,6 +176,8 @@ pub struct RefusalCounts {
     pub tunnels: u64,
     /// As much is carried as the bandwidth allows.
     pub bandwidth: u64,
+    /// Their tunnel cannot have the bandwidth that it needs.
+    pub minimum: u64,
     /// Inputs wait too long for the shard.
     pub queue_delay: u64,
     /// Too much waits for peers to read.
@@ -404,6 +406,8 @@ drops! {
     TransitFull = "transit_full",
     /// Transit that has waited for bandwidth too long.
     TransitLate = "transit_late",
+    /// A message for a gateway whose creator wants no more let in.
+    TransitThrottled = "transit_throttled",
     /// What an endpoint decrypted is no tunnel message, or its fragments do not fit together.
     TunnelContent = "tunnel_content",
     /// An endpoint was told to deliver to itself.

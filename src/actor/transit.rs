@@ -3,6 +3,7 @@
 //! A tunnel message is checked when it arrives and then waits for the turn's layer batch ([`TransitTunnels::run_layers`]), so
 //! that the kernel sees many messages at once.
 
+mod granting;
 mod limiting;
 mod load;
 mod wanting;
@@ -10,6 +11,7 @@ mod wanting;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use self::granting::Grants;
 pub use self::limiting::LimiterCounts;
 use self::limiting::{block, drop_reason, gateway_block};
 use self::load::Telling;
@@ -26,7 +28,9 @@ use crate::base::time::Instant;
 use crate::crypto::layer::{self, LayerJob};
 use crate::proto::garlic::tagged_reply;
 use crate::proto::tunnel::admission::{self, Admission};
-use crate::proto::tunnel::build_request::{STATUS_ACCEPTED, STATUS_REFUSED};
+use crate::proto::tunnel::bandwidth::Scarce;
+use crate::proto::tunnel::build_reply::Answer;
+use crate::proto::tunnel::build_request::{HopRequest, STATUS_ACCEPTED, STATUS_REFUSED};
 use crate::proto::tunnel::hop::{NextHop, TransitDrop};
 use crate::proto::tunnel::inbound_gateway::{GatewayDrop, InboundGateway};
 use crate::proto::tunnel::iv_filter::IvFilter;
@@ -56,6 +60,7 @@ pub struct TransitTunnels {
     ends: VecDeque<(Instant, TunnelId)>,
     seen: IvFilter,
     limiter: TransitLimiter<Frame>,
+    grants: Grants,
     wanting: Wanting,
     /// Gateways that were fed since the last layer batch.
     fed: Vec<TunnelId>,
@@ -101,6 +106,7 @@ impl TransitTunnels {
             ends: VecDeque::new(),
             seen: IvFilter::new(node.iv_filter_bytes(), now, rng),
             limiter: TransitLimiter::new(rates, node.limits.transit_waiting, now),
+            grants: Grants::default(),
             wanting: Wanting::default(),
             fed: Vec::new(),
             waiting: Vec::new(),
@@ -180,6 +186,10 @@ impl TransitTunnels {
             cx.count_drop(Drop::TunnelUnknown);
             return;
         };
+        if !self.grants.let_in(id, inner.len(), cx.now.instant) {
+            cx.count_drop(Drop::TransitThrottled);
+            return;
+        }
         // What comes from ourselves came over no session, or was counted there as what it was in.
         let received = origin.peer().map_or(0, |_| block(inner.len() + HEADER_SIZE));
         if let Err(reason) = self.limiter.admit(id, received, cx.rng) {
@@ -329,35 +339,43 @@ impl TransitTunnels {
         }
     }
 
+    /// Whether one more tunnel is taken, and what is set aside for it.
+    fn answer(&self, request: &HopRequest, refusal: Option<u8>, cx: &mut Context<'_>) -> Answer {
+        if let Some(status) = refusal {
+            cx.counters.refusals.record += 1;
+            return Answer::plain(status);
+        }
+        if self.tunnels.contains_key(&request.receive_tunnel) {
+            cx.counters.refusals.tunnel_taken += 1;
+            return Answer::plain(STATUS_REFUSED);
+        }
+        if let Admission::Refuse(reason) = admission::decide(&self.load(cx)) {
+            cx.counters.refusals.count(reason);
+            return Answer::plain(STATUS_REFUSED);
+        }
+        match self.grant(&request.bandwidth.unwrap_or_default(), cx) {
+            Ok(bandwidth) => Answer { status: STATUS_ACCEPTED, bandwidth },
+            Err(Scarce { .. }) => {
+                cx.counters.refusals.minimum += 1;
+                Answer::plain(STATUS_REFUSED)
+            }
+        }
+    }
+
     fn install(&mut self, build: OpenedBuild, cx: &mut Context<'_>) {
         let OpenedBuild { previous, form, mut body, slot, opened, refusal } = build;
         let request = opened.request();
         self.begin_telling(cx);
-        let status = match refusal {
-            Some(status) => {
-                cx.counters.refusals.record += 1;
-                status
-            }
-            None if self.tunnels.contains_key(&request.receive_tunnel) => {
-                cx.counters.refusals.tunnel_taken += 1;
-                STATUS_REFUSED
-            }
-            None => {
-                let admission = admission::decide(&self.load(cx));
-                if let Admission::Refuse(reason) = admission {
-                    cx.counters.refusals.count(reason);
-                }
-                admission.status()
-            }
-        };
-        form.seal_reply(&mut body, slot, &opened, status);
+        let answer = self.answer(request, refusal, cx);
+        form.seal_reply(&mut body, slot, &opened, answer);
 
         let role = request.role;
         let receive = request.receive_tunnel;
         let next = NextHop { router: request.next_hop, tunnel: request.next_tunnel };
         let next_message = request.next_message;
+        let bandwidth = request.bandwidth.unwrap_or_default();
         let (keys, garlic) = opened.into_keys();
-        if status == STATUS_ACCEPTED {
+        if answer.status == STATUS_ACCEPTED {
             cx.counters.builds_accepted += 1;
             let tunnel = match (role, previous) {
                 (HopRole::InboundGateway, _) => {
@@ -374,6 +392,7 @@ impl TransitTunnels {
             // Installed before anything is forwarded, so that its first message cannot overtake it.
             self.tunnels.insert(receive, tunnel);
             self.ends.push_back((cx.now.instant + TRANSIT_LIFE, receive));
+            self.enter_grant(receive, role, &bandwidth, answer.bandwidth, cx.now.instant);
         } else {
             cx.counters.builds_refused += 1;
         }
@@ -479,6 +498,7 @@ impl Actor for TransitTunnels {
             }
             self.ends.pop_front();
             self.limiter.forget(id);
+            self.grants.forget(id);
             if let Some(Tunnel::Endpoint(endpoint)) = self.tunnels.remove(&id)
                 && self.incomplete.remove(&id)
             {

@@ -272,6 +272,7 @@ fn transit(samples: &mut Samples, counters: &Counters, live: &Live) {
         ("tunnel_taken", counts.tunnel_taken),
         ("tunnels", counts.tunnels),
         ("bandwidth", counts.bandwidth),
+        ("minimum", counts.minimum),
         ("queue_delay", counts.queue_delay),
         ("memory", counts.memory),
         ("draining", counts.draining),

@@ -8,6 +8,7 @@ use floodway::base::time::UnixTime;
 use floodway::crypto::layer::{Kernel, LAYER_SIZE, LayerKeys};
 use floodway::crypto::secret::{IvKey, LayerKey, LongRecordKey};
 use floodway::proto::garlic::router_message;
+use floodway::proto::tunnel::bandwidth::BandwidthRequest;
 use floodway::proto::tunnel::build_creator::{
     BuildKind, BuildPlan, CreatedBuild, CreatorHop, TunnelHops, create,
 };
@@ -32,7 +33,12 @@ pub fn tunnel(number: u32) -> TunnelId {
 
 /// The build of a tunnel whose only hop is `hop`.
 fn build(sender: &mut Neighbour, hop: CreatorHop, kind: BuildKind, now: UnixTime) -> CreatedBuild {
-    let plan = BuildPlan { path: &[hop], kind, reply_message: REPLY_MESSAGE };
+    let plan = BuildPlan {
+        path: &[hop],
+        kind,
+        reply_message: REPLY_MESSAGE,
+        bandwidth: BandwidthRequest::default(),
+    };
     create(&plan, now, &mut sender.router.rng).unwrap()
 }
 

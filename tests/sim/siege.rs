@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use floodway::actor::node::NodeConfig;
 use floodway::base::id::RouterHash;
+use floodway::proto::tunnel::bandwidth::BandwidthRequest;
 use floodway::proto::tunnel::build_creator::CreatorHop;
 use floodway::wire::i2np::I2npMessage;
-use loadtest::tunnels::{AskedTunnel, Role, Tunnel, ask};
+use loadtest::tunnels::{AskedTunnel, Role, Tunnel, ask_for};
 
 use super::world::World;
 use super::{config, role};
@@ -18,6 +19,8 @@ pub struct Siege {
     pub node: usize,
     pub hop: CreatorHop,
     pub peers: Vec<usize>,
+    /// What is asked for with each tunnel from now on.
+    pub bandwidth: BandwidthRequest,
 }
 
 impl Siege {
@@ -39,14 +42,21 @@ impl Siege {
         let info = Arc::clone(&world.nodes[node].shards[0].snapshot().router_info);
         let static_key = info.identity().encryption_key().unwrap();
         let hop = CreatorHop { hash: info.hash(), static_key };
-        let endpoint = info.ntcp2_endpoint().unwrap();
         let peers: Vec<_> = (0..peers).map(|n| world.add_played(role(20 + n, "OR"))).collect();
-        for peer in &peers {
-            world.dial(*peer, &endpoint);
+        let mut siege = Self { world, node, hop, peers, bandwidth: BandwidthRequest::default() };
+        siege.dial_again();
+        assert!(siege.peers.iter().all(|peer| siege.world.is_connected(*peer, hop.hash)));
+        siege
+    }
+
+    /// Opens a session of each played router again.
+    pub fn dial_again(&mut self) {
+        let info = Arc::clone(&self.world.nodes[self.node].shards[0].snapshot().router_info);
+        let endpoint = info.ntcp2_endpoint().unwrap();
+        for peer in &self.peers {
+            self.world.dial(*peer, &endpoint);
         }
-        world.run_for(Duration::from_secs(3));
-        assert!(peers.iter().all(|peer| world.is_connected(*peer, hop.hash)));
-        Self { world, node, hop, peers }
+        self.world.run_for(Duration::from_secs(3));
     }
 
     pub fn hash(&self, peer: usize) -> RouterHash {
@@ -61,7 +71,7 @@ impl Siege {
     ) -> (I2npMessage, AskedTunnel) {
         let (to, now) = (self.hash(receiver), self.world.now());
         let router = &mut self.world.played[self.peers[sender]].router;
-        ask(role, self.hop, router, to, now).unwrap()
+        ask_for(self.bandwidth, role, self.hop, router, to, now).unwrap()
     }
 
     pub fn send(&mut self, sender: usize, message: &I2npMessage) {

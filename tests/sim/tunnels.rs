@@ -8,6 +8,7 @@ use floodway::base::id::{MessageId, RouterHash, TunnelId};
 use floodway::base::time::Now;
 use floodway::crypto::layer::Kernel;
 use floodway::proto::garlic::tagged_reply;
+use floodway::proto::tunnel::bandwidth::BandwidthRequest;
 use floodway::proto::tunnel::build_creator::{
     BuildKind, BuildPlan, CreatorHop, PendingBuild, TunnelHops, all_accepted, create,
 };
@@ -53,7 +54,8 @@ fn begin(
     let hops = path_of(path);
     let router = &mut world.played[player].router;
     let reply_message = MessageId(router.rng.id());
-    let plan = BuildPlan { path: &hops, kind, reply_message };
+    let plan =
+        BuildPlan { path: &hops, kind, reply_message, bandwidth: BandwidthRequest::default() };
     let created = create(&plan, now.unix, &mut router.rng).unwrap();
     let request = router.message(MessageType::ShortTunnelBuild, created.body, now);
     world.send(player, created.first_hop, &request);

@@ -257,6 +257,7 @@ mod tests {
             lease_sets: 0,
             sessions: 2,
             duration: Duration::from_secs(1),
+            rates: Vec::new(),
             seed: 1,
         };
         NetdbReport {

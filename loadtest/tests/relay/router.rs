@@ -13,7 +13,7 @@ use floodway::crypto::x25519::{diffie_hellman, public_key};
 use floodway::proto::garlic::tagged_reply;
 use floodway::proto::local::HopIdentity;
 use floodway::proto::tunnel::build_creator::CreatorHop;
-use floodway::proto::tunnel::build_reply::seal_reply;
+use floodway::proto::tunnel::build_reply::{Answer, seal_reply};
 use floodway::proto::tunnel::build_request::{
     STATUS_ACCEPTED, ephemeral_key, find_slot, open_record,
 };
@@ -198,7 +198,7 @@ impl Relay {
         let record = build.record(slot).unwrap();
         let shared = diffie_hellman(&self.router.keys.encryption, &ephemeral_key(record)).unwrap();
         let opened = open_record(&self.identity, record, &shared).unwrap();
-        seal_reply(&mut build, slot, &opened, STATUS_ACCEPTED);
+        seal_reply(&mut build, slot, &opened, Answer::plain(STATUS_ACCEPTED));
         let request = opened.request;
         let now = self.clock.now();
         message.id = request.next_message;

@@ -5,7 +5,7 @@ use crate::actor::contract::Context;
 use crate::actor::counters::Drop;
 use crate::base::frame::Frame;
 use crate::base::id::TunnelId;
-use crate::proto::tunnel::limiter::{BLOCK_OVERHEAD, LimiterDrop, Passage, TransitRates, Weight};
+use crate::proto::tunnel::limiter::{BLOCK_OVERHEAD, LimiterDrop, Passage, TransitRates};
 use crate::wire::i2np::STANDARD_HEADER_SIZE;
 use crate::wire::i2np::tunnel_gateway;
 
@@ -63,13 +63,13 @@ impl TransitTunnels {
 
     /// A tunnel message that came goes on, as far as there is bandwidth.
     pub(super) fn pass(&mut self, id: TunnelId, frame: Frame, cx: &mut Context<'_>) {
-        let passage = self.limiter.offer(id, Weight::ONE, frame, cx.rng);
+        let passage = self.limiter.offer(id, self.grants.weight(id), frame, cx.rng);
         self.follow(id, passage, cx);
     }
 
     /// The same for one that a gateway of ours has made.
     pub(super) fn pass_made(&mut self, id: TunnelId, frame: Frame, cx: &mut Context<'_>) {
-        let passage = self.limiter.offer_made(id, Weight::ONE, frame);
+        let passage = self.limiter.offer_made(id, self.grants.weight(id), frame);
         self.follow(id, passage, cx);
     }
 

@@ -17,10 +17,10 @@ use crate::wire::build_record::{
     BuildRecordError, HopRole, SHORT_REPLY_SIZE, ShortBuildReply, ShortBuildRequest,
 };
 use crate::wire::i2np::tunnel_build::{BuildMessage, RECORDS_MAX, RecordSize, SHORT_RECORD_SIZE};
-use crate::wire::mapping::Mapping;
 use crate::wire::reader::Malformed;
 
-use super::build_reply::encrypt_other;
+use super::bandwidth::{BandwidthRequest, read_available};
+use super::build_reply::{Answer, encrypt_other};
 use super::build_request::STATUS_ACCEPTED;
 use super::record_keys::{GarlicReplyKey, RecordKeys};
 
@@ -66,6 +66,8 @@ pub struct BuildPlan<'a> {
     pub kind: BuildKind,
     /// Id of the message that will hold the answers.
     pub reply_message: MessageId,
+    /// What each hop is asked to set aside; the limit goes to the gateway alone.
+    pub bandwidth: BandwidthRequest,
 }
 
 /// Why no build message can be made.
@@ -232,6 +234,13 @@ fn put(records: &mut [[u8; SHORT_RECORD_SIZE]], slot: usize, record: [u8; SHORT_
     }
 }
 
+/// What hop `index` is asked to set aside: a limit is for who lets messages in.
+fn options(plan: &BuildPlan<'_>, index: usize) -> BandwidthRequest {
+    let is_gateway = index == 0 && matches!(plan.kind, BuildKind::Inbound { .. });
+    let limit = plan.bandwidth.limit.filter(|_| is_gateway);
+    BandwidthRequest { limit, ..plan.bandwidth }
+}
+
 /// What each hop is asked, in order.
 fn requests(plan: &BuildPlan<'_>, now: UnixTime, rng: &mut ShardRng) -> Vec<ShortBuildRequest> {
     let ids = receive_ids(plan, rng);
@@ -255,7 +264,7 @@ fn requests(plan: &BuildPlan<'_>, now: UnixTime, rng: &mut ShardRng) -> Vec<Shor
             request_minutes: now.minutes(),
             expiration_s: TUNNEL_LIFE_S,
             next_message: if index == last { plan.reply_message } else { MessageId(rng.id()) },
-            options: Mapping::new(),
+            options: options(plan, index).write(),
         })
         .collect()
 }
@@ -353,12 +362,20 @@ impl PendingBuild {
         }
     }
 
-    /// Reads the answers: the status of each hop, in order. The tunnel is there if all are
+    /// Reads the status of each hop, in order. The tunnel is there if all are
     /// [`STATUS_ACCEPTED`](super::build_request::STATUS_ACCEPTED).
     ///
     /// # Errors
     /// [`ReplyError`] when the message does not hold an answer of every hop.
     pub fn read_reply(&self, body: &mut [u8]) -> Result<Vec<u8>, ReplyError> {
+        Ok(self.read_answers(body)?.into_iter().map(|answer| answer.status).collect())
+    }
+
+    /// Reads all that each hop answers, in order.
+    ///
+    /// # Errors
+    /// As [`PendingBuild::read_reply`].
+    pub fn read_answers(&self, body: &mut [u8]) -> Result<Vec<Answer>, ReplyError> {
         let mut message = BuildMessage::parse(body, RecordSize::Short)?;
         if message.count() != self.records {
             return Err(ReplyError::Count { found: message.count(), sent: self.records });
@@ -404,13 +421,14 @@ impl PendingHop {
         &self,
         index: usize,
         record: &mut [u8; SHORT_RECORD_SIZE],
-    ) -> Result<u8, ReplyError> {
+    ) -> Result<Answer, ReplyError> {
         let denied = ReplyError::Unauthentic { hop: index };
         let nonce = u64::try_from(self.slot).unwrap_or(u64::MAX);
         let opened = chacha::open_in_place(&self.keys.reply, nonce, &self.hash, record)
             .map_err(|_| denied)?;
         let cleartext: &[u8; SHORT_REPLY_SIZE] = (&*opened).try_into().map_err(|_| denied)?;
-        Ok(ShortBuildReply::parse(cleartext)?.status)
+        let ShortBuildReply { status, options } = ShortBuildReply::parse(cleartext)?;
+        Ok(Answer { status, bandwidth: read_available(&options) })
     }
 }
 

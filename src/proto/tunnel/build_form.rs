@@ -9,7 +9,7 @@ use crate::wire::Malformed;
 use crate::wire::i2np::MessageType;
 use crate::wire::i2np::tunnel_build::{BuildMessage, LongBuildMessage, RecordSize};
 
-use super::build_reply::seal_reply;
+use super::build_reply::{Answer, seal_reply};
 use super::build_request::{
     BuildRequestError, HopRequest, OpenedRequest, ephemeral_key, find_slot, open_record,
 };
@@ -91,16 +91,16 @@ impl BuildForm {
     }
 
     /// Puts our answer to `opened` in `slot` of `body` and encrypts the other records.
-    pub fn seal_reply(self, body: &mut [u8], slot: usize, opened: &OpenedRecord, status: u8) {
+    pub fn seal_reply(self, body: &mut [u8], slot: usize, opened: &OpenedRecord, answer: Answer) {
         match opened {
             OpenedRecord::Short(opened) => {
                 if let Ok(mut message) = BuildMessage::parse(body, RecordSize::Short) {
-                    seal_reply(&mut message, slot, opened, status);
+                    seal_reply(&mut message, slot, opened, answer);
                 }
             }
             OpenedRecord::Long(opened) => {
                 if let Some(mut message) = self.long(body) {
-                    seal_long_reply(&mut message, slot, opened, status);
+                    seal_long_reply(&mut message, slot, opened, answer);
                 }
             }
         }

@@ -1,21 +1,45 @@
 //! Our answer to a build request, written into the message that goes on.
 
+use std::num::NonZeroU32;
+
 use crate::crypto::chacha::{self, TAG_SIZE};
 use crate::crypto::secret::AeadKey;
 use crate::wire::build_record::{SHORT_REPLY_SIZE, ShortBuildReply};
 use crate::wire::i2np::tunnel_build::{BuildMessage, SHORT_RECORD_SIZE};
-use crate::wire::mapping::Mapping;
 
+use super::bandwidth::write_available;
 use super::build_request::{OpenedRequest, ShortReplyKeys};
+
+/// What a hop answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// [`STATUS_ACCEPTED`](super::build_request::STATUS_ACCEPTED), or anything else for a refusal.
+    pub status: u8,
+    /// Tunnel messages a second that are set aside; `None` where the creator asked for nothing, or is refused.
+    pub bandwidth: Option<NonZeroU32>,
+}
+
+impl Answer {
+    /// One that says nothing of bandwidth.
+    #[must_use]
+    pub fn plain(status: u8) -> Self {
+        Self { status, bandwidth: None }
+    }
+}
 
 const _: () = assert!(SHORT_REPLY_SIZE + TAG_SIZE == SHORT_RECORD_SIZE);
 
 /// Puts our answer in the record at `slot` and encrypts the others, so that only the creator can read them.
-/// Does the same for acceptance and refusal; no options go with either.
+/// Does the same for acceptance and refusal.
 ///
 /// Spec: tunnel creation (ECIES), reply record encryption.
-pub fn seal_reply(message: &mut BuildMessage<'_>, slot: usize, opened: &OpenedRequest, status: u8) {
-    let own = seal_record(&opened.reply, slot, status);
+pub fn seal_reply(
+    message: &mut BuildMessage<'_>,
+    slot: usize,
+    opened: &OpenedRequest,
+    answer: Answer,
+) {
+    let own = seal_record(&opened.reply, slot, answer);
     for (index, record) in message.records_mut().iter_mut().enumerate() {
         if index == slot {
             *record = own;
@@ -25,8 +49,9 @@ pub fn seal_reply(message: &mut BuildMessage<'_>, slot: usize, opened: &OpenedRe
     }
 }
 
-fn seal_record(keys: &ShortReplyKeys, slot: usize, status: u8) -> [u8; SHORT_RECORD_SIZE] {
-    let reply = ShortBuildReply { status, options: Mapping::new() };
+fn seal_record(keys: &ShortReplyKeys, slot: usize, answer: Answer) -> [u8; SHORT_RECORD_SIZE] {
+    let Answer { status, bandwidth } = answer;
+    let reply = ShortBuildReply { status, options: write_available(bandwidth) };
     let mut cleartext = reply.write();
     let nonce = u64::try_from(slot).unwrap_or(u64::MAX);
     let tag = chacha::seal_in_place(&keys.key, nonce, &keys.hash, &mut cleartext);
@@ -58,7 +83,7 @@ mod tests {
     fn the_reply_in_slot_2_is_the_known_one() {
         let hash = "f3ed014b7393508997cc41cad3f06e096cdee74feff5ff145a8e223f79f86221";
         let keys = ShortReplyKeys { key: key(), hash: unhex_array(hash) };
-        let record = seal_record(&keys, 2, 30);
+        let record = seal_record(&keys, 2, Answer::plain(30));
         assert_eq!(hex(&record[..16]), "7411df7654cc571026239316b6f48a19");
         assert_eq!(hex(&record[202..]), "0572cd913e2e0f39eceedc9177173d11");
         let known = "abe0bc2beaa1acd6fb6fe0d6fabefc33bdebd196fba57f8758eb5d4ad4998528";

@@ -18,6 +18,7 @@ use crate::proto::local::HopIdentity;
 use crate::wire::build_record::{BuildRecordError, HopRole, ShortBuildRequest};
 use crate::wire::i2np::tunnel_build::{BuildMessage, SHORT_RECORD_SIZE};
 
+use super::bandwidth::{BandwidthError, BandwidthRequest};
 use super::record_keys::{GarlicReplyKey, RecordKeys};
 
 /// Answer of a hop that takes part.
@@ -53,6 +54,8 @@ pub struct HopRequest {
     pub request_minutes: u32,
     /// The id under which the build message goes on.
     pub next_message: MessageId,
+    /// What is to be set aside for the tunnel.
+    pub bandwidth: Result<BandwidthRequest, BandwidthError>,
 }
 
 impl From<ShortBuildRequest> for HopRequest {
@@ -65,6 +68,7 @@ impl From<ShortBuildRequest> for HopRequest {
             layer_type: request.layer_type,
             request_minutes: request.request_minutes,
             next_message: request.next_message,
+            bandwidth: BandwidthRequest::read(&request.options),
         }
     }
 }
@@ -151,6 +155,9 @@ pub enum BuildRequestError {
         /// The code in the request.
         found: u8,
     },
+    /// What is asked for cannot be understood.
+    #[error(transparent)]
+    Bandwidth(#[from] BandwidthError),
     /// A participant or gateway would send to itself.
     #[error("the next hop is this router")]
     NextIsSelf,
@@ -166,7 +173,7 @@ impl BuildRequestError {
     /// What becomes of the message.
     pub fn verdict(self) -> Verdict {
         match self {
-            Self::LayerType { .. } => Verdict::Refuse(STATUS_REFUSED),
+            Self::LayerType { .. } | Self::Bandwidth(_) => Verdict::Refuse(STATUS_REFUSED),
             Self::NotAddressed
             | Self::Replayed
             | Self::WeakKey
@@ -264,6 +271,7 @@ pub fn check_request(
     if request.layer_type != 0 {
         return Err(BuildRequestError::LayerType { found: request.layer_type });
     }
+    request.bandwidth?;
     if previous == Some(&request.next_hop) {
         Ok(Onward::BackToPrevious)
     } else {
@@ -390,6 +398,17 @@ mod tests {
         assert_eq!(check_request(&request, &ours, None, at(MINUTE, 0)), Err(denied));
         request.role = HopRole::InboundGateway;
         assert_eq!(check_request(&request, &ours, None, at(MINUTE, 0)), Ok(Onward::Further));
+    }
+
+    #[test]
+    fn bandwidth_that_cannot_be_understood_is_refused_with_an_answer() {
+        let ours = RouterHash([1; 32]);
+        let mut request = known();
+        assert_eq!(request.bandwidth, Ok(BandwidthRequest::default()));
+        request.bandwidth = Err(BandwidthError::Order);
+        let error = check_request(&request, &ours, Some(&RouterHash([2; 32])), at(MINUTE, 0));
+        assert_eq!(error, Err(BuildRequestError::Bandwidth(BandwidthError::Order)));
+        assert_eq!(error.unwrap_err().verdict(), Verdict::Refuse(30));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use crate::crypto::secret::{AeadKey, SharedSecret};
 use crate::proto::local::HopIdentity;
 use crate::wire::build_record::long::{LongBuildReply, LongBuildRequest, LongRecordKeys};
 use crate::wire::i2np::tunnel_build::{LONG_RECORD_SIZE, LongBuildMessage};
-use crate::wire::mapping::Mapping;
 
+use super::bandwidth::{BandwidthRequest, write_available};
+use super::build_reply::Answer;
 use super::build_request::{BuildRequestError, HopRequest, OpenedRequest, open};
 
 /// What seals the reply to a long request.
@@ -50,7 +51,7 @@ pub fn open_long_record(
         request_minutes,
         next_message,
         expiration_s: _,
-        options: _,
+        options,
     } = LongBuildRequest::parse(&cleartext)?;
     Ok(OpenedRequest {
         request: HopRequest {
@@ -61,6 +62,7 @@ pub fn open_long_record(
             layer_type: 0,
             request_minutes,
             next_message,
+            bandwidth: BandwidthRequest::read(&options),
         },
         keys: layer,
         reply: LongReplyKeys {
@@ -77,9 +79,9 @@ pub fn seal_long_reply(
     message: &mut LongBuildMessage<'_>,
     slot: usize,
     opened: &OpenedRequest<LongReplyKeys>,
-    status: u8,
+    answer: Answer,
 ) {
-    let own = seal_record(&opened.reply, status);
+    let own = seal_record(&opened.reply, answer);
     let others = &opened.reply.others;
     for (index, record) in message.records_mut().iter_mut().enumerate() {
         if index == slot {
@@ -90,8 +92,9 @@ pub fn seal_long_reply(
     }
 }
 
-fn seal_record(keys: &LongReplyKeys, status: u8) -> [u8; LONG_RECORD_SIZE] {
-    let mut cleartext = LongBuildReply { status, options: Mapping::new() }.write();
+fn seal_record(keys: &LongReplyKeys, answer: Answer) -> [u8; LONG_RECORD_SIZE] {
+    let Answer { status, bandwidth } = answer;
+    let mut cleartext = LongBuildReply { status, options: write_available(bandwidth) }.write();
     let tag = chacha::seal_in_place(&keys.key, 0, &keys.hash, &mut cleartext);
     let mut record = [0; LONG_RECORD_SIZE];
     for (to, from) in record.iter_mut().zip(cleartext.iter().chain(&tag)) {
@@ -111,6 +114,7 @@ mod tests {
     use crate::crypto::x25519::{diffie_hellman, public_key};
     use crate::proto::tunnel::build_request::{ephemeral_key, find_slot};
     use crate::wire::build_record::HopRole;
+    use crate::wire::mapping::Mapping;
 
     const SLOT: usize = 2;
 
@@ -172,7 +176,7 @@ mod tests {
         assert_eq!(opened.keys.iv.expose(), &[5; 32]);
         assert!(opened.garlic.is_none());
 
-        seal_long_reply(&mut message, SLOT, &opened, 30);
+        seal_long_reply(&mut message, SLOT, &opened, Answer::plain(30));
         let mut answer = *message.record(SLOT).unwrap();
         let cleartext = chacha::open_in_place(&reply_key, 0, &hash, &mut answer).unwrap();
         let reply = LongBuildReply::parse((&*cleartext).try_into().unwrap()).unwrap();

@@ -19,12 +19,13 @@ use crate::wire::i2np::tunnel_data::TunnelData;
 use crate::wire::i2np::{I2npMessage, MessageType};
 
 use super::admission::{Load, decide};
+use super::bandwidth::BandwidthRequest;
 use super::build_creator::{
     BuildKind, BuildPlan, CreateError, CreatedBuild, CreatorHop, ReplyError, TunnelHops,
     all_accepted, create,
 };
 use super::build_replay::BuildReplayFilter;
-use super::build_reply::seal_reply;
+use super::build_reply::{Answer, seal_reply};
 use super::build_request::{
     BuildRequestError, OpenedRequest, check_request, ephemeral_key, find_slot, open_record,
 };
@@ -92,7 +93,7 @@ impl Router {
         let next = NextHop { router: request.next_hop, tunnel: request.next_tunnel };
         let next_message = request.next_message;
         let admission = decide(&self.load);
-        seal_reply(&mut message, slot, &opened, admission.status());
+        seal_reply(&mut message, slot, &opened, Answer::plain(admission.status()));
         if admission.status() == 0 {
             self.install(opened, next, *previous);
         }
@@ -159,7 +160,17 @@ fn outbound() -> BuildKind {
 
 fn plan_and_create(routers: &[Router], kind: BuildKind, rng: &mut ShardRng) -> CreatedBuild {
     let path: Vec<CreatorHop> = routers.iter().map(Router::as_hop).collect();
-    create(&BuildPlan { path: &path, kind, reply_message: REPLY }, NOW, rng).unwrap()
+    create(
+        &BuildPlan {
+            path: &path,
+            kind,
+            reply_message: REPLY,
+            bandwidth: BandwidthRequest::default(),
+        },
+        NOW,
+        rng,
+    )
+    .unwrap()
 }
 
 /// Sends the build through its hops and checks where it goes.
@@ -279,7 +290,12 @@ fn impossible_paths_are_refused() {
     let mut weak = hop;
     weak.static_key.0 = [0; 32];
     let mut attempt = |path: &[CreatorHop], kind| {
-        create(&BuildPlan { path, kind, reply_message: REPLY }, NOW, &mut rng).err()
+        create(
+            &BuildPlan { path, kind, reply_message: REPLY, bandwidth: BandwidthRequest::default() },
+            NOW,
+            &mut rng,
+        )
+        .err()
     };
     let length = |hops, limit| Some(CreateError::PathLength { hops, limit });
     assert_eq!(attempt(&[], outbound()), length(0, 8));
