@@ -69,6 +69,14 @@ fn parse_line(line: &str) -> Option<Sample> {
     })
 }
 
+/// The upper bound of a bucket.
+fn bound_of(sample: &Sample) -> Option<f64> {
+    match sample.labels.get("le")?.as_str() {
+        "+Inf" => Some(f64::INFINITY),
+        bound => bound.parse().ok(),
+    }
+}
+
 impl Metrics {
     /// The sum of all samples of this name that have these labels.
     #[must_use]
@@ -90,6 +98,23 @@ impl Metrics {
         })
     }
 
+    /// The upper bound of the bucket in which `share` of what the histogram `name` has counted since `before` is reached,
+    /// shards added up; infinite beyond the last bound, `None` if nothing was counted.
+    #[must_use]
+    pub fn bound(&self, before: &Self, name: &str, share: f64) -> Option<f64> {
+        let bucket = format!("{name}_bucket");
+        let mut bounds: Vec<f64> = self.with(&bucket, &[]).filter_map(bound_of).collect();
+        bounds.sort_by(f64::total_cmp);
+        bounds.dedup();
+        let up_to = |metrics: &Self, bound: f64| -> f64 {
+            let samples = metrics.with(&bucket, &[]);
+            samples.filter(|sample| bound_of(sample) == Some(bound)).map(|one| one.value).sum()
+        };
+        let since = |bound: f64| up_to(self, bound) - up_to(before, bound);
+        let all = bounds.last().map(|last| since(*last)).filter(|all| *all > 0.0)?;
+        bounds.iter().copied().find(|bound| since(*bound) >= all * share)
+    }
+
     /// What was dropped, by reason, shards added up; reasons that never applied are left out.
     #[must_use]
     pub fn drops(&self) -> BTreeMap<String, f64> {
@@ -105,6 +130,25 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantile_is_bounded_by_what_came_meanwhile() {
+        let of = |counts: [u32; 6]| {
+            let labels = ["0.1", "0.5", "+Inf"].into_iter().cycle().zip([0, 0, 0, 1, 1, 1]);
+            let line = |((le, shard), count)| {
+                format!("floodway_x_bucket{{shard=\"{shard}\",le=\"{le}\"}} {count}\n")
+            };
+            parse(&labels.zip(counts).map(line).collect::<String>())
+        };
+        let before = of([100, 100, 100, 0, 0, 0]);
+        assert_eq!(before.bound(&before, "x", 0.5), None);
+        assert_eq!(before.bound(&Metrics::default(), "y", 0.5), None);
+        let after = of([140, 150, 150, 40, 49, 50]);
+        assert_eq!(after.bound(&before, "x", 0.8), Some(0.1));
+        assert_eq!(after.bound(&before, "x", 0.81), Some(0.5));
+        assert_eq!(after.bound(&before, "x", 0.99), Some(0.5));
+        assert_eq!(after.bound(&before, "x", 0.995), Some(f64::INFINITY));
+    }
 
     #[test]
     fn samples_are_read_and_summed() {

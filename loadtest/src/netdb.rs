@@ -273,6 +273,7 @@ impl Run<'_> {
         let kept = (kind.of)(&records);
         let cpu = self.target.cpu_time()?;
         let waited = self.waiting_times()?;
+        let told = metrics_of(self.target)?;
         let answered = self.askers.look_up(kept, kind.lookup, pace, duration)?;
         let cpu = self.target.cpu_time()?.saturating_sub(cpu);
         let waits = self.waiting_times()?;
@@ -302,6 +303,11 @@ impl Run<'_> {
             waited_for_cpu: share(waits.0, waited.0),
             tool_waited_for_cpu: share(waits.1, waited.1),
             delay_micros: summary(&answered.delays),
+            delay_since_sent_micros: summary(&answered.delays_since_sent),
+            tool_late_micros: summary(&answered.lateness),
+            own_delay_p99_micros: metrics_of(self.target)?
+                .bound(&told, "lookup_delay_seconds", 0.99)
+                .map(|seconds| seconds * 1e6),
         })
     }
 }

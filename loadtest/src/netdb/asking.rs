@@ -63,6 +63,15 @@ pub(super) struct Outcome {
     pub(super) took: Duration,
     /// Delays of the right answers, at a rate from when the question was due.
     pub(super) delays: Histogram<u64>,
+    /// The same from when the question was sent.
+    pub(super) delays_since_sent: Histogram<u64>,
+    /// How long after they were due questions were sent.
+    pub(super) lateness: Histogram<u64>,
+}
+
+fn record(histogram: &mut Histogram<u64>, time: Duration) {
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    histogram.saturating_record(micros.max(1));
 }
 
 /// One part of the load while it runs.
@@ -83,6 +92,8 @@ impl<K: Copy + Eq + Hash> Part<K> {
             held_back: 0,
             took: Duration::ZERO,
             delays: delays(),
+            delays_since_sent: delays(),
+            lateness: delays(),
         };
         Self { windows: (0..sessions).map(|_| Window::new()).collect(), begun: now, outcome }
     }
@@ -102,6 +113,7 @@ impl<K: Copy + Eq + Hash> Part<K> {
         if let Some(window) = self.windows.get_mut(member) {
             window.ask(key, asked);
             self.outcome.asked += 1;
+            record(&mut self.outcome.lateness, asked.sent.saturating_sub(asked.at));
         }
     }
 
@@ -122,8 +134,8 @@ impl<K: Copy + Eq + Hash> Part<K> {
 
     fn right(&mut self, asked: Asked, now: Duration) {
         self.outcome.right += 1;
-        let delay = u64::try_from(now.saturating_sub(asked.at).as_micros()).unwrap_or(u64::MAX);
-        self.outcome.delays.saturating_record(delay.max(1));
+        record(&mut self.outcome.delays, now.saturating_sub(asked.at));
+        record(&mut self.outcome.delays_since_sent, now.saturating_sub(asked.sent));
     }
 
     fn write_off(&mut self, now: Duration) {

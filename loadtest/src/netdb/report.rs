@@ -121,6 +121,14 @@ pub struct LookupFigures {
     pub tool_waited_for_cpu: f64,
     /// From sending, or at a rate from when the lookup was due, to the answer, in microseconds.
     pub delay_micros: DelaySummary,
+    /// The same from sending, in microseconds.
+    pub delay_since_sent_micros: DelaySummary,
+    /// How long after it was due this program had handed a lookup to a session, in microseconds: a delay that is no longer
+    /// than this is its own.
+    pub tool_late_micros: DelaySummary,
+    /// By its own account, the router under test had handed the answers to 99 of 100 lookups to a session this many
+    /// microseconds after it had read them, at most; `None` if it says nothing.
+    pub own_delay_p99_micros: Option<f64>,
 }
 
 /// What came of it.
@@ -236,7 +244,16 @@ impl fmt::Display for LookupFigures {
             "    it waited for a processor for {:.1} % of the time, this program for {:.1} %",
             self.waited_for_cpu * 100.0,
             self.tool_waited_for_cpu * 100.0
-        )
+        )?;
+        if let Some(own) = self.own_delay_p99_micros {
+            writeln!(f, "    by its own account answered within {own:.0} us (p99)")?;
+        }
+        if self.offered_per_second.is_some() {
+            writeln!(f, "    sent after it was due by {}", delay(&self.tool_late_micros))?;
+            let since_sent = delay(&self.delay_since_sent_micros);
+            writeln!(f, "    answered after it was sent by {since_sent}")?;
+        }
+        Ok(())
     }
 }
 
@@ -303,6 +320,9 @@ mod tests {
                 waited_for_cpu: 0.0,
                 tool_waited_for_cpu: 0.0,
                 delay_micros: DelaySummary::default(),
+                tool_late_micros: DelaySummary::default(),
+                delay_since_sent_micros: DelaySummary::default(),
+                own_delay_p99_micros: Some(250.0),
             }],
             redials: 0,
             tool_cpu_seconds: 0.1,
@@ -315,7 +335,9 @@ mod tests {
         let lossy = report();
         assert!(lossy.is_sound());
         let text = lossy.to_string();
-        for part in ["23 acknowledged, 1 lost", "71 of 72 copies", "1 referred, 1 lost"] {
+        for part in
+            ["23 acknowledged, 1 lost", "71 of 72 copies", "1 referred, 1 lost", "within 250 us"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
         let wrong: [fn(&mut NetdbReport); 3] = [
