@@ -12,6 +12,7 @@ pub mod compare;
 pub mod crowd;
 pub mod demo;
 pub mod driver;
+pub mod flood;
 pub mod lease_sets;
 pub mod metrics;
 pub mod netdb;

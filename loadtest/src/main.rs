@@ -14,6 +14,7 @@ use loadtest::clock::Clock;
 use loadtest::compare::{CompareOptions, compare};
 use loadtest::crowd::{CrowdOptions, gather};
 use loadtest::demo::{DemoOptions, demonstrate};
+use loadtest::flood::{FloodOptions, besiege};
 use loadtest::netdb::{self, NetdbOptions};
 use loadtest::swarm::Pace;
 use loadtest::target::{FloodwayOptions, I2pdOptions, Target, start_floodway, start_i2pd};
@@ -38,6 +39,8 @@ enum Command {
     Crowd(CrowdArgs),
     /// Stores tens of thousands of records at a floodfill and looks them up, all over sessions
     Netdb(NetdbArgs),
+    /// Floods a router with build requests of many neighbours while tunnels carry data, and without, in turns
+    Flood(FloodArgs),
     /// Shows a Floodway router at work for one minute, without any network, and writes a page about it
     Demo(DemoArgs),
 }
@@ -146,6 +149,39 @@ struct CrowdArgs {
     /// Threads that open sessions
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=100))]
     threads: u8,
+    /// What everything random on this side follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Writes the figures as JSON to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct FloodArgs {
+    /// The router under test
+    #[arg(long, value_enum, default_value = "floodway")]
+    target: Kind,
+    #[command(flatten)]
+    programs: TargetArgs,
+    /// Tunnels that carry data
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    tunnels: u32,
+    /// Messages offered a second, over all of them
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: u64,
+    /// Routers that flood, each in a subnet of its own
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u8).range(2..=200))]
+    peers: u8,
+    /// Build requests a second, of all of them
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    requests: u32,
+    /// Length of a window
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
+    window: u64,
+    /// Pairs of windows, one without and one with the flood
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pairs: u32,
     /// What everything random on this side follows from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -302,6 +338,7 @@ fn run() -> Result<ExitCode> {
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Crowd(args) => crowd(&args, clock, &stop),
+        Command::Flood(args) => flood(&args, clock, &stop),
         Command::Netdb(args) => store_and_look_up(&args, clock, &stop),
         Command::Compare(args) => {
             let options = CompareOptions {
@@ -345,6 +382,34 @@ fn crowd(args: &CrowdArgs, clock: Clock, stop: &Arc<AtomicBool>) -> Result<ExitC
     }
     println!("{report}");
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn flood(args: &FloodArgs, clock: Clock, stop: &Arc<AtomicBool>) -> Result<ExitCode> {
+    let mut target = match args.target {
+        // Strict, so that the flood is counted by source as it is on the open network.
+        Kind::Floodway => {
+            start_floodway(&FloodwayOptions { strict: true, ..args.programs.floodway() }, clock)?
+        }
+        Kind::I2pd => args.programs.start(Kind::I2pd, clock)?,
+    };
+    let options = FloodOptions {
+        tunnels: usize::try_from(args.tunnels)?,
+        rate: args.rate,
+        peers: args.peers,
+        requests: args.requests,
+        window: Duration::from_secs(args.window),
+        pairs: args.pairs,
+        seed: args.seed,
+    };
+    let report = besiege(&mut target, &options, clock, stop, &mut |line| eprintln!("{line}"));
+    target.stop(clock)?;
+    let report = report?;
+    if let Some(path) = &args.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    print!("{report}");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn store_and_look_up(args: &NetdbArgs, clock: Clock, stop: &Arc<AtomicBool>) -> Result<ExitCode> {

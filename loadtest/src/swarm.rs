@@ -126,16 +126,41 @@ impl Swarm {
         clock: Clock,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, SwarmError> {
+        let network = config.index.saturating_add(1);
+        let address = |router: u8| Ipv4Addr::new(127, network, 0, router.saturating_add(1));
+        Self::listen_at(&address, &config, clock, stop)
+    }
+
+    /// The same with each router in a subnet of its own: router `k` of swarm `i` on 127.`1 + i`.`1 + k`.1.
+    ///
+    /// # Errors
+    /// As [`Swarm::new`].
+    pub fn in_many_subnets(
+        config: &SwarmConfig,
+        clock: Clock,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, SwarmError> {
+        let network = config.index.saturating_add(1);
+        let address = |router: u8| Ipv4Addr::new(127, network, router.saturating_add(1), 1);
+        Self::listen_at(&address, config, clock, stop)
+    }
+
+    fn listen_at(
+        address: &dyn Fn(u8) -> Ipv4Addr,
+        config: &SwarmConfig,
+        clock: Clock,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, SwarmError> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from)?;
         let mut members = Vec::new();
         for index in 0..config.routers {
-            let member = Member::new(&config, index, clock)?;
+            let member = Member::new(config, address(index), index, clock)?;
             let token = Token::Listener(usize::from(index));
             socket::watch(&epoll, &member.listener, token)?;
             members.push(member);
         }
         Ok(Self {
-            load: load::Load::new(&config),
+            load: load::Load::new(config),
             clock,
             stop,
             epoll,
@@ -155,6 +180,12 @@ impl Swarm {
     /// The RouterInfo files of the played routers, for a router under test that reads them at its start.
     pub fn router_infos(&self) -> impl Iterator<Item = (RouterHash, &[u8])> {
         self.members.iter().map(|member| (member.router.hash(), &**member.router.info.bytes()))
+    }
+
+    /// The time, by the clock of the swarm.
+    #[must_use]
+    pub fn now(&self) -> floodway::base::time::Now {
+        self.clock.now()
     }
 
     /// The hash of a played router.
@@ -322,9 +353,12 @@ impl Swarm {
 }
 
 impl Member {
-    fn new(config: &SwarmConfig, index: u8, clock: Clock) -> Result<Self, SwarmError> {
-        let address =
-            Ipv4Addr::new(127, config.index.saturating_add(1), 0, index.saturating_add(1));
+    fn new(
+        config: &SwarmConfig,
+        address: Ipv4Addr,
+        index: u8,
+        clock: Clock,
+    ) -> Result<Self, SwarmError> {
         let listener = listen(SocketAddr::V4(SocketAddrV4::new(address, 0)))?;
         let role = played::Role {
             network: config.network,

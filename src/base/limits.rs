@@ -235,7 +235,8 @@ impl ShardLimits {
             // A tenth of a second at 2.7 Gbit/s.
             transit_waiting: share(1 << 15, 1 << 8),
             reassembly_bytes: share(128 << 20, 1 << 20),
-            netdb_records: share(120_000, 1_000),
+            // Half of them RouterInfos: 60,000, and a fifth more since slices are uneven.
+            netdb_records: share(144_000, 1_000),
             netdb_bytes: share(256 << 20, 4 << 20),
             dials: share(4_096, 64),
             profiles: share(32_768, 512),

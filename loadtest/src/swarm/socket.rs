@@ -257,7 +257,7 @@ impl Swarm {
     }
 
     /// Whether the session of a played router takes more at the moment.
-    pub(super) fn takes_more(&self, member: usize) -> bool {
+    pub(crate) fn takes_more(&self, member: usize) -> bool {
         let session = self.members.get(member).and_then(|member| member.session);
         let socket = session.and_then(|index| self.sockets.get(index)).and_then(Option::as_ref);
         socket.is_some_and(|socket| !socket.is_full())
