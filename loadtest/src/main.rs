@@ -16,6 +16,7 @@ use loadtest::crowd::{CrowdOptions, gather};
 use loadtest::demo::{DemoOptions, demonstrate};
 use loadtest::flood::{FloodOptions, besiege};
 use loadtest::netdb::{self, NetdbOptions};
+use loadtest::overload::{OverloadOptions, overload};
 use loadtest::swarm::Pace;
 use loadtest::target::{FloodwayOptions, I2pdOptions, Target, start_floodway, start_i2pd};
 use loadtest::transit::{TransitOptions, measure};
@@ -41,6 +42,8 @@ enum Command {
     Netdb(NetdbArgs),
     /// Floods a router with build requests of many neighbours while tunnels carry data, and without, in turns
     Flood(FloodArgs),
+    /// Offers a router that has a part of a processor as much as it can carry, and twice that
+    Overload(OverloadArgs),
     /// Shows a Floodway router at work for one minute, without any network, and writes a page about it
     Demo(DemoArgs),
 }
@@ -182,6 +185,36 @@ struct FloodArgs {
     /// Pairs of windows, one without and one with the flood
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pairs: u32,
+    /// What everything random on this side follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Writes the figures as JSON to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct OverloadArgs {
+    /// The router under test
+    #[arg(long, value_enum, default_value = "floodway")]
+    target: Kind,
+    #[command(flatten)]
+    programs: TargetArgs,
+    /// Percent of one processor that it has; needs root, for a control group
+    #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    quota: u32,
+    /// How much is offered, in percent of what it can carry
+    #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_value = "50,100,200", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    offers: Vec<u32>,
+    /// Routers that are played
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u8).range(2..=250))]
+    routers: u8,
+    /// Tunnels that carry data
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    tunnels: u32,
+    /// Length of each part of the run
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
+    seconds: u64,
     /// What everything random on this side follows from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -339,6 +372,7 @@ fn run() -> Result<ExitCode> {
         }
         Command::Crowd(args) => crowd(&args, clock, &stop),
         Command::Flood(args) => flood(&args, clock, &stop),
+        Command::Overload(args) => offer_too_much(&args, clock, &stop),
         Command::Netdb(args) => store_and_look_up(&args, clock, &stop),
         Command::Compare(args) => {
             let options = CompareOptions {
@@ -402,6 +436,27 @@ fn flood(args: &FloodArgs, clock: Clock, stop: &Arc<AtomicBool>) -> Result<ExitC
         seed: args.seed,
     };
     let report = besiege(&mut target, &options, clock, stop, &mut |line| eprintln!("{line}"));
+    target.stop(clock)?;
+    let report = report?;
+    if let Some(path) = &args.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    print!("{report}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn offer_too_much(args: &OverloadArgs, clock: Clock, stop: &Arc<AtomicBool>) -> Result<ExitCode> {
+    let mut target = args.programs.start(args.target, clock)?;
+    let options = OverloadOptions {
+        routers: args.routers,
+        tunnels: usize::try_from(args.tunnels)?,
+        quota: args.quota,
+        offers: args.offers.clone(),
+        duration: Duration::from_secs(args.seconds),
+        seed: args.seed,
+    };
+    let report = overload(&mut target, &options, clock, stop, &mut |line| eprintln!("{line}"));
     target.stop(clock)?;
     let report = report?;
     if let Some(path) = &args.json {

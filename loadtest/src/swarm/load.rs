@@ -293,6 +293,12 @@ impl Swarm {
         })
     }
 
+    /// Messages that were due and not sent since the start, because the router under test did not read.
+    #[must_use]
+    pub fn held_back(&self) -> u64 {
+        self.load.held_back
+    }
+
     /// How many tunnels there are in this role.
     #[must_use]
     pub fn tunnels(&self, role: Role) -> usize {
