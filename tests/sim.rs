@@ -26,6 +26,9 @@ mod conduct;
 #[path = "sim/fifty.rs"]
 mod fifty;
 
+#[path = "sim/idle.rs"]
+mod idle;
+
 #[path = "sim/granting.rs"]
 mod granting;
 

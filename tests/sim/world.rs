@@ -13,7 +13,7 @@ use floodway::crypto::hash::sha256_parts;
 use floodway::shard::core::{Input, Output, Shard};
 use floodway::shard::report::ShardReport;
 use floodway::wire::i2np::I2npMessage;
-use floodway::wire::ntcp2::FloodRequest;
+use floodway::wire::ntcp2::{FloodRequest, TerminationReason};
 use floodway::wire::router_address::Ntcp2Endpoint;
 use floodway::wire::router_info::RouterInfo;
 use loadtest::played::{PlayedConnection, PlayedEvent, PlayedRouter, Role};
@@ -91,6 +91,8 @@ pub struct Played {
     pub received: Vec<(Now, RouterHash, I2npMessage)>,
     /// RouterInfo blocks that came.
     pub router_infos: Vec<(Now, Vec<u8>)>,
+    /// Why the other end said that it closed a session.
+    pub terminations: Vec<(Now, TerminationReason)>,
 }
 
 /// The world.
@@ -202,6 +204,7 @@ impl World {
             connections: Vec::new(),
             received: Vec::new(),
             router_infos: Vec::new(),
+            terminations: Vec::new(),
         });
         self.played.len() - 1
     }
@@ -634,7 +637,9 @@ impl World {
                 PlayedEvent::Established(router) => *peer = router,
                 PlayedEvent::Message(message) => played.received.push((now, *peer, message)),
                 PlayedEvent::RouterInfo(info) => played.router_infos.push((now, info)),
-                PlayedEvent::Terminated(_) => {}
+                PlayedEvent::Terminated(reason) => {
+                    played.terminations.push((now, reason));
+                }
             }
         }
         self.flush_played(router, connection);
