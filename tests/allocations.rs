@@ -9,8 +9,10 @@ use std::time::Duration;
 use floodway::base::id::{RouterHash, TunnelId};
 use floodway::base::limits::TRANSIT_LIFE;
 use floodway::base::rng::ShardRng;
+use floodway::base::time::Instant;
 use floodway::crypto::layer::{Kernel, LayerJob, LayerKeys, decrypt_batch, encrypt_batch};
 use floodway::crypto::secret::{IvKey, LayerKey};
+use floodway::proto::tunnel::limiter::{Passage, Traffic, TransitLimiter, TransitRates, Weight};
 use floodway::wire::delivery::{Delivery, Fragment, TunnelMessageBuilder, parse_tunnel_payload};
 use floodway::wire::i2np::tunnel_data::{TUNNEL_LAYER_SIZE, TunnelData};
 
@@ -150,6 +152,29 @@ fn build_and_carry(hop: &mut hop::Hop, tunnels: usize) -> usize {
     hop.carry(first);
     assert_eq!(hop.live().iter().sum::<u64>(), hop.tunnels() as u64);
     hop.held() - before
+}
+
+/// As long as there is bandwidth, holding to it costs no memory: nothing waits, and no tunnel has an account.
+#[test]
+fn a_limiter_at_rest_allocates_nothing() {
+    let mut now = Instant(5_000_000);
+    let rates = TransitRates::new(1_250_000_000, 1_000_000_000);
+    let mut limiter = TransitLimiter::new(rates, 1 << 15, now);
+    let mut rng = ShardRng::from_seed([9; 32]);
+    let mut traffic = Traffic::default();
+    let before = (COUNT.get(), HELD.get());
+    for turn in 0..1000 {
+        now = now + Duration::from_millis(1);
+        traffic.sent.record(100_000, 99_000, 90_000);
+        limiter.begin_turn(&traffic, now);
+        for flow in 1..=100 {
+            let flow = TunnelId::new(flow + turn % 7).unwrap();
+            let passage = limiter.offer(flow, Weight::ONE, [0_u64; 4], &mut rng);
+            assert_eq!(passage, Passage::Passes([0; 4]));
+        }
+        assert!(limiter.poll().is_none());
+    }
+    assert_eq!((COUNT.get(), HELD.get()), before);
 }
 
 #[test]

@@ -196,6 +196,28 @@ fn below_the_limit_nothing_waits_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_does_not_come_out_waits_or_is_counted() {
+    let mut link = Link::new(94, 1, 1_250_000, 10);
+    let stretch = link.run(Duration::from_secs(2), 3);
+    let metric = |link: &Link, name| link.siege.world.metric(link.siege.node, name, "");
+    let waiting = metric(&link, "transit_waiting");
+    assert!(waiting > 0);
+    let came: u64 = stretch.came.iter().chain(&link.take_received()).sum();
+    let dropped = |link: &Link| {
+        let reasons = ["transit_early", "transit_full", "transit_late"];
+        reasons.map(|reason| link.siege.drops(reason)).iter().sum::<u64>()
+    };
+    // The rest is under way, for no longer than a quarter of a second.
+    let under_way = link.sent.iter().sum::<u64>() - came - waiting - dropped(&link);
+    assert!(under_way <= 3 * 1_250_000 / FRAMED / 4, "{under_way}");
+    link.siege.world.run_for(Duration::from_secs(3));
+    let came = came + link.take_received().iter().sum::<u64>();
+    assert_eq!(metric(&link, "transit_waiting"), 0);
+    assert_eq!(link.sent.iter().sum::<u64>(), came + dropped(&link));
+    assert_eq!(metric(&link, "drops_total"), dropped(&link));
+}
+
+#[test]
 fn what_is_not_transit_does_not_wait_for_it() {
     let mut link = Link::new(93, 1, 1_250_000, 10);
     link.run(Duration::from_secs(1), 8);
