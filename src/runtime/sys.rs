@@ -165,6 +165,25 @@ pub fn bind_without_port(socket: &impl AsFd) -> io::Result<()> {
     if result != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Lets a TCP connection have at most `bytes` under way to us that we have not read.
+///
+/// # Errors
+/// What setsockopt(2) reports.
+pub fn clamp_window(socket: &impl AsFd, bytes: libc::c_int) -> io::Result<()> {
+    let size = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0);
+    // SAFETY: the option's value is a readable c_int whose size is passed; the descriptor is open while borrowed.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_WINDOW_CLAMP,
+            (&raw const bytes).cast(),
+            size,
+        )
+    };
+    if result != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Gives a descriptor to a type of glommio's.
 #[must_use]
 pub fn give<T: FromRawFd>(descriptor: OwnedFd) -> T {

@@ -8,6 +8,7 @@ use floodway::wire::i2np::I2npMessage;
 use floodway::wire::ntcp2::TerminationReason;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::{AsFd, OwnedFd};
+use socket2::SockRef;
 
 use crate::driver::is_timeout;
 use crate::played::{PlayedConnection, PlayedRouter};
@@ -16,6 +17,8 @@ use super::{Swarm, SwarmError};
 
 /// Bytes that may wait in a socket's queue before its tunnels stop sending.
 const QUEUE_FULL: usize = 256 * 1024;
+/// What the kernel takes beyond what the router under test lets it send.
+const UNSENT: u32 = 64 << 10;
 /// Events taken from epoll at once.
 const EVENTS_MAX: usize = 64;
 
@@ -117,6 +120,8 @@ impl Swarm {
     ) -> Result<usize, SwarmError> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
+        // What the router under test does not read is held back here, and does not wait in the kernel as if it were under way.
+        SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
         let free = self.sockets.iter().position(Option::is_none);
         let index = free.unwrap_or(self.sockets.len());
         watch(&self.epoll, &stream, Token::Socket(index))?;

@@ -160,13 +160,27 @@ pub fn turn_away(listener: &OwnedFd) -> bool {
     })
 }
 
+/// What a peer may send before we read it. The kernel would let it have tens of megabytes: where a shard falls behind, all
+/// of that is read in turn, seconds late. So much is 10 MB a second over a way of 100 ms, from one peer.
+const WINDOW: i32 = 1 << 20;
+/// What the kernel takes beyond what the peer lets it send: the rest waits in the session, where it is bounded and what has
+/// expired is dropped.
+const UNSENT: u32 = 128 << 10;
+
+/// Tunes a connection for short messages, and for little that waits in the kernel.
+fn tune(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT)?;
+    sys::clamp_window(socket, WINDOW)
+}
+
 /// A socket that can be connected to `address`, with `from` as its source where the families agree.
 ///
 /// # Errors
 /// What the system says: no descriptor, or no such address.
 pub fn dialling(address: SocketAddr, from: Option<IpAddr>) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_tcp_nodelay(true)?;
+    tune(&socket)?;
     if let Some(ip) = from.filter(|ip| ip.is_ipv4() == address.is_ipv4()) {
         sys::bind_without_port(&socket)?;
         socket.bind(&SocketAddr::new(ip, 0).into())?;
@@ -174,13 +188,13 @@ pub fn dialling(address: SocketAddr, from: Option<IpAddr>) -> io::Result<OwnedFd
     Ok(OwnedFd::from(socket))
 }
 
-/// Tunes an accepted connection for short messages, and says who is at its other end.
+/// Tunes an accepted connection, and says who is at its other end.
 ///
 /// # Errors
 /// When the peer is gone again.
 pub fn prepare_accepted(socket: &OwnedFd) -> io::Result<SocketAddr> {
     let socket = SockRef::from(socket);
-    socket.set_tcp_nodelay(true)?;
+    tune(&socket)?;
     let peer = socket.peer_addr()?;
     peer.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))
 }
