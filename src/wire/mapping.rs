@@ -11,9 +11,15 @@ use crate::wire::reader::Reader;
 pub const MAPPING_TEXT_MAX: usize = 255;
 
 /// An option list, sorted by key as signatures need it, each key once.
+///
+/// A floodfill holds hundreds of thousands of them, so that all text lies in one piece: as strings of their own, options of
+/// a few letters would take more than twice what the whole record takes on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mapping {
-    entries: Vec<(Box<str>, Box<str>)>,
+    /// Keys and values by turns.
+    text: Box<str>,
+    /// Where each option's key ends in `text`, and where its value does. A list is never longer than two bytes can say.
+    ends: Box<[[u16; 2]]>,
 }
 
 impl Mapping {
@@ -37,20 +43,34 @@ impl Mapping {
             delimiter(&mut inner, b'=', "option delimiter")?;
             let value = text(&mut inner, "option value")?;
             delimiter(&mut inner, b';', "option end")?;
-            entries.push((Box::from(key), Box::from(value)));
+            entries.push((key, value));
         }
         entries.sort_by(|(left, _), (right, _)| order(left, right));
         if entries.windows(2).any(|pair| matches!(pair, [(one, _), (two, _)] if one == two)) {
             return Err(Malformed::Repeated { field: "option list" });
         }
-        Ok(Self { entries })
+        Ok(Self::of_sorted(&entries))
+    }
+
+    /// The list of these options, which stand in order and are not more than a list can have.
+    fn of_sorted(entries: &[(&str, &str)]) -> Self {
+        let size = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let mut text = String::with_capacity(size);
+        let mut ends = Vec::with_capacity(entries.len());
+        let end = |text: &str| u16::try_from(text.len()).unwrap_or(u16::MAX);
+        for (key, value) in entries {
+            text.push_str(key);
+            let key_end = end(&text);
+            text.push_str(value);
+            ends.push([key_end, end(&text)]);
+        }
+        Self { text: text.into_boxed_str(), ends: ends.into_boxed_slice() }
     }
 
     /// The value of `key`.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&str> {
-        let place = self.entries.binary_search_by(|(other, _)| order(other, key)).ok()?;
-        self.entries.get(place).map(|(_, value)| &**value)
+        self.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
     }
 
     /// Sets `key` to `value`, whether it was there or not.
@@ -73,41 +93,45 @@ impl Mapping {
         if found > limit {
             return Err(Malformed::TooLarge { field: "option list", limit, found });
         }
-        match self.entries.binary_search_by(|(other, _)| order(other, key)) {
-            Ok(place) => {
-                if let Some((_, old)) = self.entries.get_mut(place) {
-                    *old = Box::from(value);
-                }
-            }
-            Err(place) => self.entries.insert(place, (Box::from(key), Box::from(value))),
-        }
+        let mut entries: Vec<_> = self.iter().filter(|(other, _)| *other != key).collect();
+        let place = entries.partition_point(|(other, _)| order(other, key).is_lt());
+        entries.insert(place, (key, value));
+        *self = Self::of_sorted(&entries);
         Ok(())
     }
 
     /// Takes `key` out, and tells whether it was there.
     pub fn remove(&mut self, key: &str) -> bool {
-        let place = self.entries.binary_search_by(|(other, _)| order(other, key));
-        place.is_ok_and(|place| {
-            self.entries.remove(place);
-            true
-        })
+        let entries: Vec<_> = self.iter().filter(|(other, _)| *other != key).collect();
+        let is_there = entries.len() < self.len();
+        if is_there {
+            *self = Self::of_sorted(&entries);
+        }
+        is_there
     }
 
     /// All options, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|(key, value)| (&**key, &**value))
+        let mut start = 0;
+        self.ends.iter().map(move |[key_end, end]| {
+            let [key_end, end] = [usize::from(*key_end), usize::from(*end)];
+            let key = self.text.get(start..key_end).unwrap_or_default();
+            let value = self.text.get(key_end..end).unwrap_or_default();
+            start = end;
+            (key, value)
+        })
     }
 
     /// How many options there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.ends.len()
     }
 
     /// Whether there are no options.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.ends.is_empty()
     }
 
     /// Appends the list to `out`, sorted.
