@@ -4,17 +4,21 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use floodway::base::id::{RouterHash, TunnelId};
 use floodway::base::limits::TRANSIT_LIFE;
 use floodway::base::rng::ShardRng;
-use floodway::base::time::Instant;
+use floodway::base::time::{Instant, UnixTime};
 use floodway::crypto::layer::{Kernel, LayerJob, LayerKeys, decrypt_batch, encrypt_batch};
 use floodway::crypto::secret::{IvKey, LayerKey};
 use floodway::proto::tunnel::limiter::{Passage, Traffic, TransitLimiter, TransitRates, Weight};
 use floodway::wire::delivery::{Delivery, Fragment, TunnelMessageBuilder, parse_tunnel_payload};
 use floodway::wire::i2np::tunnel_data::{TUNNEL_LAYER_SIZE, TunnelData};
+use floodway::wire::router_info::RouterInfo;
+use loadtest::played::{PlayedRouter, Role};
 
 #[path = "../benches/transit/hop.rs"]
 #[expect(dead_code, reason = "the benchmark measures time as well")]
@@ -152,6 +156,22 @@ fn build_and_carry(hop: &mut hop::Hop, tunnels: usize) -> usize {
     hop.carry(first);
     assert_eq!(hop.live().iter().sum::<u64>(), hop.tunnels() as u64);
     hop.held() - before
+}
+
+/// What is held of a RouterInfo is its bytes and little more: a floodfill has tens of thousands.
+#[test]
+fn a_router_info_takes_less_than_twice_its_bytes() {
+    let address = SocketAddr::from(([51, 200, 0, 1], 15_000));
+    let role = Role { network: 99, address, capabilities: "XfR".to_owned() };
+    let router = PlayedRouter::new(role, [7; 32], UnixTime(1_790_000_000_000));
+    let bytes = router.info.bytes().to_vec();
+    let before = HELD.get();
+    let parsed = Arc::new(RouterInfo::parse(&bytes).unwrap());
+    let held = HELD.get() - before;
+    println!("{held} bytes for {}", bytes.len());
+    assert!(held < 2 * bytes.len(), "{held}");
+    drop(parsed);
+    assert_eq!(HELD.get(), before);
 }
 
 /// As long as there is bandwidth, holding to it costs no memory: nothing waits, and no tunnel has an account.

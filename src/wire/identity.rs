@@ -8,6 +8,8 @@ mod certificate;
 mod keys_view;
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use crate::base::id::{RecordKey, RouterHash};
 use crate::crypto::hash::sha256;
@@ -36,7 +38,15 @@ impl RouterIdentity {
     /// When it ends early, when the certificate does not hold what its key types need, and when the size of its
     /// signing key is unknown. [`KeysView`] reads the last of these too.
     pub fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        KeysAndCert::parse(reader).map(Self)
+        KeysAndCert::parse(reader, Kept::copy).map(Self)
+    }
+
+    /// The same for the identity at the start of `record`, which it keeps instead of a copy of its own.
+    pub(super) fn at_start_of(
+        record: &Arc<[u8]>,
+        reader: &mut Reader<'_>,
+    ) -> Result<Self, Malformed> {
+        KeysAndCert::parse(reader, |bytes| Kept::Start(Arc::clone(record), bytes.len())).map(Self)
     }
 
     /// The identity made of these keys. `padding` is repeated in the gap between them, which lets a RouterInfo
@@ -106,7 +116,7 @@ impl Destination {
     /// When it ends early, when the certificate does not hold what its key types need, and when the size of its
     /// signing key is unknown. [`KeysView`] reads the last of these too.
     pub fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        KeysAndCert::parse(reader).map(Self)
+        KeysAndCert::parse(reader, Kept::copy).map(Self)
     }
 
     /// The destination that `signing` names, with `padding` in place of an encryption key and of what lies
@@ -171,10 +181,43 @@ impl DestinationKeys {
     }
 }
 
+/// Where the bytes of an identity are.
+#[derive(Clone)]
+enum Kept {
+    Own(Box<[u8]>),
+    /// So many at the start of a record.
+    Start(Arc<[u8]>, usize),
+}
+
+impl Kept {
+    fn copy(bytes: &[u8]) -> Self {
+        Self::Own(bytes.into())
+    }
+}
+
+impl Deref for Kept {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Start(record, size) => record.get(..*size).unwrap_or_default(),
+        }
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Kept {}
+
 /// The keys and the certificate, owned, with a signing key whose type is known.
 #[derive(Clone, PartialEq, Eq)]
 struct KeysAndCert {
-    bytes: Box<[u8]>,
+    bytes: Kept,
     hash: [u8; 32],
     signing: SigningPublicKey,
     encryption: Option<X25519Public>,
@@ -183,13 +226,13 @@ struct KeysAndCert {
 }
 
 impl KeysAndCert {
-    fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn parse(reader: &mut Reader<'_>, keep: impl Fn(&[u8]) -> Kept) -> Result<Self, Malformed> {
         let view = KeysView::parse(reader)?;
         let certificate = view.certificate();
         let code = u32::from(certificate.signing_type().code());
         let unsupported = Malformed::Unsupported { field: "signing key type", found: code };
         Ok(Self {
-            bytes: view.bytes().into(),
+            bytes: keep(view.bytes()),
             hash: sha256(view.bytes()),
             signing: view.signing_key().ok_or(unsupported)?,
             encryption: view.x25519_key(),
@@ -212,7 +255,7 @@ impl KeysAndCert {
         certificate::write_key(signing.kind(), EncryptionType::X25519, excess, &mut bytes);
         Self {
             hash: sha256(&bytes),
-            bytes: bytes.into(),
+            bytes: Kept::Own(bytes.into()),
             signing: signing.clone(),
             encryption: Some(encryption),
             certificate: CertificateKind::Key,

@@ -78,8 +78,9 @@ impl RouterInfo {
                 found: bytes.len(),
             });
         }
-        let mut reader = Reader::new(bytes);
-        let identity = RouterIdentity::parse(&mut reader)?;
+        let bytes: Arc<[u8]> = Arc::from(bytes);
+        let mut reader = Reader::new(&bytes);
+        let identity = RouterIdentity::at_start_of(&bytes, &mut reader)?;
         let published = UnixTime(reader.u64("router info date")?);
         let addresses = addresses(&mut reader)?;
         // No router writes peers any more; where one does, their hashes mean nothing.
@@ -95,7 +96,6 @@ impl RouterInfo {
         reader.take(size, "router info signature")?;
         reader.finish()?;
         Ok(Unverified::new(Self {
-            bytes: Arc::from(bytes),
             signed,
             identity,
             published,
@@ -104,6 +104,7 @@ impl RouterInfo {
             network: options.find(OPTION_NETWORK).and_then(decimal),
             version: options.find(OPTION_VERSION).and_then(Version::parse),
             options,
+            bytes,
         }))
     }
 
