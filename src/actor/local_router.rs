@@ -314,7 +314,8 @@ pub fn first_snapshot(node: &NodeConfig) -> Snapshot {
 
 fn sign(node: &NodeConfig, facts: &Facts) -> RouterInfo {
     let congestion = match node.duty {
-        Duty::Serving => facts.congestion,
+        Duty::Serving if node.takes_tunnels() => facts.congestion,
+        Duty::Serving => Congestion::Full,
         Duty::Draining => Congestion::Full,
     };
     let reachability = if facts.reached { Reachability::Reachable } else { Reachability::Unknown };

@@ -74,8 +74,16 @@ impl NodeConfig {
     /// Whether our RouterInfo says the same under these settings and `others`.
     #[must_use]
     pub fn shows_as(&self, others: &NodeConfig) -> bool {
-        let shown = |node: &NodeConfig| (node.floodfill, node.bandwidth_class, node.duty);
+        let shown = |node: &NodeConfig| {
+            (node.floodfill, node.bandwidth_class, node.takes_tunnels(), node.duty)
+        };
         shown(self) == shown(others)
+    }
+
+    /// Whether tunnels of others may pass through this router, today or later.
+    #[must_use]
+    pub fn takes_tunnels(&self) -> bool {
+        self.transit_bandwidth > 0
     }
 
     /// Whether what comes from this address is counted by source. Those from reserved ranges are not where the operator

@@ -134,8 +134,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "RATE", env = "FLOODWAY_BANDWIDTH")]
     pub bandwidth: Option<Bandwidth>,
 
-    /// How much of the bandwidth tunnels of others may take, in percent [default: 80].
-    #[arg(long, value_name = "PERCENT", env = "FLOODWAY_TRANSIT_SHARE", value_parser = clap::value_parser!(u8).range(1..=100))]
+    /// How much of the bandwidth tunnels of others may take, in percent; 0 takes none [default: 80].
+    #[arg(long, value_name = "PERCENT", env = "FLOODWAY_TRANSIT_SHARE", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub transit_share: Option<u8>,
 
     /// Serve metrics and health over HTTP here.

@@ -283,8 +283,8 @@ impl Config {
         if let Some(shards) = self.shards.filter(|shards| !(1..=1024).contains(shards)) {
             return refuse("shards", &shards, "it is 1 to 1024");
         }
-        if !(1..=100).contains(&self.transit_share) {
-            return refuse("transit_share", &self.transit_share, "it is 1 to 100, in percent");
+        if self.transit_share > 100 {
+            return refuse("transit_share", &self.transit_share, "it is 0 to 100, in percent");
         }
         if let Some(host) = self.host.filter(|host| host.is_unspecified() || host.is_multicast()) {
             return refuse("host", &host, "it is the address at which others reach this router");
@@ -292,12 +292,12 @@ impl Config {
         Ok(())
     }
 
-    /// Bytes a second of the bandwidth that transit may take in each direction, at least one.
+    /// Bytes a second of the bandwidth that transit may take in each direction; zero only where nothing is shared.
     #[must_use]
     pub fn transit_bandwidth(&self) -> u64 {
         let all = u128::from(self.bandwidth.bytes_per_second());
         let share = all * u128::from(self.transit_share) / 100;
-        u64::try_from(share).unwrap_or(u64::MAX).max(1)
+        u64::try_from(share).unwrap_or(u64::MAX).max(u64::from(self.transit_share).min(1))
     }
 
     fn check_network(&self, build: Build) -> Result<(), ConfigError> {

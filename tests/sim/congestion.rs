@@ -82,6 +82,18 @@ fn letters_follow_the_number_of_tunnels_over_minutes() {
 }
 
 #[test]
+fn a_router_that_shares_nothing_says_so_and_takes_no_tunnel() {
+    let mut trio = changed(37, 1, |node| node.transit_bandwidth = 0);
+    // What is published anew is so once a minute at most.
+    trio.world.run_for(Duration::from_secs(61));
+    assert_eq!(trio.congestion(), Some('G'));
+    let path = trio.path();
+    tunnels::ask_for_outbound(&mut trio.world, trio.player, &path[..1]);
+    assert_eq!(trio.refused("bandwidth"), 1);
+    assert_eq!(trio.world.metric(trio.first, "transit_tunnels", ""), 0);
+}
+
+#[test]
 fn a_router_that_takes_no_tunnel_for_minutes_says_so_until_it_does_again() {
     let mut trio = changed(72, 2, |node| node.limits.transit_tunnels = 0);
     let path = trio.path();
