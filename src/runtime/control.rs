@@ -390,6 +390,8 @@ impl Control {
 
     async fn wait_until_drained(&self, until: Instant) {
         loop {
+            // Before the first look, too: whoever asked a router without tunnels is to get their answer.
+            tokio::time::sleep(DRAIN_LOOK).await;
             let reports = self.reports().await;
             let tunnels = total(&reports, "transit_tunnels");
             let all_answer = reports.len() == self.shards.len();
@@ -397,7 +399,6 @@ impl Control {
                 tracing::info!(tunnels, "drained");
                 return self.drained.notify_one();
             }
-            tokio::time::sleep(DRAIN_LOOK).await;
         }
     }
 
