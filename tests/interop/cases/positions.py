@@ -91,16 +91,23 @@ def builds(net, peers):
 
 
 def test_of_200_builds_nearly_all_succeed(net, floodway):
-    """Each pair of destinations builds four tunnels; what the peers build of their own accord is counted, too."""
+    """Each pair of destinations builds four tunnels; what the peers build of their own accord is counted, too.
+
+    2.45.1 is never last in a list: there it is the endpoint of one tunnel and the gateway of the tunnel through which the
+    reply goes, and then it keeps the reply until something else goes through that gateway.
+    """
     mid, old = net.of_kind("i2pd-mid"), net.of_kind("i2pd")
     pairs = [(mid[0], mid[1]), (mid[1], mid[0]), (mid[2], mid[3]), (mid[3], mid[2])]
     begun_before, lost_before = builds(net, mid)
-    lists = [[floodway.hash, old[0]], [old[0], floodway.hash], [floodway.hash, old[1]], [old[1], floodway.hash]]
 
     def destinations(number):
+        pair = pairs[number % 4]
+        others = [peer for peer in mid if peer not in pair]
+        us = floodway.hash
+        lists = [[us, others[0]], [old[0], us], [us, others[1]], [old[1], us]]
         hops = [h if isinstance(h, str) else h["name"] for h in lists[number // 4 % 4]]
         try:
-            net.echo(*pairs[number % 4], size=2_000, length=2, via=hops, timeout=60)
+            net.echo(*pair, size=2_000, length=2, via=hops, timeout=60)
         except AssertionError as problem:
             return str(problem)
         return None
