@@ -6,6 +6,7 @@ pub mod histogram;
 pub mod id;
 pub mod limits;
 pub mod meter;
+pub mod permille;
 pub mod rate;
 pub mod recent_set;
 pub mod redact;

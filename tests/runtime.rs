@@ -115,7 +115,7 @@ impl Machine for Echo {
             Input::Accepted { .. }
             | Input::Settings(_)
             | Input::Seeds(_)
-            | Input::QueueDelay(_)
+            | Input::Effort(_)
             | Input::Profiles(_) => {}
             Input::Stop => {
                 for connection in self.settled.drain() {

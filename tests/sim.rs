@@ -23,6 +23,9 @@ mod tunnels;
 #[path = "sim/conduct.rs"]
 mod conduct;
 
+#[path = "sim/cork.rs"]
+mod cork;
+
 #[path = "sim/fifty.rs"]
 mod fifty;
 
@@ -89,6 +92,7 @@ fn config(world: &mut World, n: u8, shards: u16, floodfill: bool) -> Arc<NodeCon
         allow_private: true,
         bandwidth: 12_500_000,
         transit_bandwidth: 10_000_000,
+        cork: Duration::from_micros(500),
         bandwidth_class: 'X',
         shards,
         placement: PlacementSecret(rng.bytes()),

@@ -226,6 +226,7 @@ fn config(rng: &mut ShardRng) -> NodeConfig {
         allow_private: true,
         bandwidth: 1 << 27,
         transit_bandwidth: 1 << 27,
+        cork: std::time::Duration::ZERO,
         bandwidth_class: 'X',
         shards: 1,
         placement: PlacementSecret(rng.bytes()),

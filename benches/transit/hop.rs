@@ -401,6 +401,7 @@ fn config(rng: &mut ShardRng) -> NodeConfig {
         allow_private: false,
         bandwidth: 1 << 27,
         transit_bandwidth: 1 << 27,
+        cork: Duration::ZERO,
         bandwidth_class: 'X',
         shards: 1,
         placement: PlacementSecret(rng.bytes()),

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use floodway::actor::message::{Inbound, Message, Origin};
 use floodway::actor::node::{NodeConfig, PlacementSecret, ShardLimits};
+use floodway::actor::contract::Effort;
 use floodway::base::frame::{Frame, FramePool};
 use floodway::base::id::{
     ConnectionId, ConnectionOrigin, MessageId, RouterHash, ShardId, TunnelId,
 };
+use floodway::base::permille::Permille;
 use floodway::base::rng::ShardRng;
 use floodway::base::time::{Now, UnixTime};
 use floodway::crypto::layer::Kernel;
@@ -75,6 +77,7 @@ fn fixed() -> &'static Fixed {
             allow_private: true,
             bandwidth: 12_500_000,
             transit_bandwidth: 10_000_000,
+            cork: Duration::from_millis(2),
             bandwidth_class: 'X',
             shards: SHARDS,
             placement: PlacementSecret(rng.bytes()),
@@ -173,7 +176,7 @@ impl World {
     }
 
     fn step(&mut self, step: u8, input: &mut Bytes<'_>) {
-        match step % 12 {
+        match step % 13 {
             0 => {
                 let kind = MessageType::from_code(input.byte());
                 let origin = origin(input.byte());
@@ -193,6 +196,11 @@ impl World {
             8 => self.join(),
             9 => self.seal(input.piece()),
             10 => self.gateway(input),
+            11 => {
+                let busy = Permille::new(u16::from(input.byte()) * 4);
+                let effort = Effort { queue_delay: Duration::ZERO, busy };
+                self.shards[0].handle(Input::Effort(effort), self.now);
+            }
             _ => {
                 let owner = usize::from(input.byte() & 1);
                 self.shards[owner].handle(Input::Stop, self.now);

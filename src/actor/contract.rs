@@ -15,6 +15,7 @@ use super::snapshot::Snapshot;
 use crate::base::frame::{Frame, FramePool};
 use crate::base::id::{ConnectionId, MessageId, RouterHash, ShardId, TunnelId};
 use crate::base::limits::MESSAGE_LIFE;
+use crate::base::permille::Permille;
 use crate::base::rng::ShardRng;
 use crate::base::time::{Instant, Now};
 use crate::wire::i2np::tunnel_gateway::TunnelGateway;
@@ -114,11 +115,22 @@ pub struct Effects {
     pub snapshot: Option<Arc<Snapshot>>,
 }
 
+/// How much a shard has had to do over about a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// How long inputs have waited for its turn, on average.
+    pub queue_delay: Duration,
+    /// How much of the time turns took.
+    pub busy: Permille,
+}
+
 /// How much the shard has to do, as of this turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Strain {
     /// How long inputs have waited for the shard's turn, on average over the last second.
     pub queue_delay: Duration,
+    /// How much of the last second turns took.
+    pub busy: Permille,
     /// Bytes that wait in sessions for peers to read.
     pub waiting_bytes: usize,
 }

@@ -380,7 +380,9 @@ drops! {
     SessionsFull = "sessions_full",
     /// A session's queue is full: the peer does not read.
     SessionQueueFull = "session_queue_full",
-    /// The queues of all sessions together are full.
+    /// A message waited in a session's queue until it expired: the peer reads too slowly.
+    SessionQueueExpired = "session_queue_expired",
+    /// A session's share of the queues of all sessions together is full: at most as much as they leave free.
     QueuedBytesFull = "queued_bytes_full",
     /// Too many routers wait to be dialled.
     DialsFull = "dials_full",

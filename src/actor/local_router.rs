@@ -11,13 +11,12 @@ use super::node::NodeConfig;
 use super::snapshot::Snapshot;
 use crate::base::frame::Frame;
 use crate::base::id::{RouterHash, ShardId, TunnelId};
+use crate::base::permille::Permille;
 use crate::base::time::{Instant, UnixTime};
 use crate::proto::netdb::publication::{Publication, PublicationAction};
 use crate::proto::peer::conduct::Standing;
 use crate::proto::tunnel::admission::Duty;
-use crate::proto::tunnel::congestion::{
-    CongestionMeter, HIGH_CONGESTION_LIFE, LOAD_INTERVAL, Permille,
-};
+use crate::proto::tunnel::congestion::{CongestionMeter, HIGH_CONGESTION_LIFE, LOAD_INTERVAL};
 use crate::proto::tunnel::limiter::{Part, divide};
 use crate::wire::capabilities::{Capabilities, Congestion, Reachability};
 use crate::wire::i2np::MessageType;

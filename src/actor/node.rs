@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::id::RouterHash;
 pub use crate::base::limits::ShardLimits;
@@ -34,6 +35,8 @@ pub struct NodeConfig {
     pub bandwidth: u64,
     /// Those of them that may be transit.
     pub transit_bandwidth: u64,
+    /// How long tunnel messages may wait, in a shard that is never idle, for others that go to the same peer.
+    pub cork: Duration,
     /// Letter of the bandwidth class that we publish.
     pub bandwidth_class: char,
     /// How many shards there are.

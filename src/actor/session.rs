@@ -9,8 +9,8 @@ use super::message::Direction;
 use crate::base::id::{ConnectionId, RouterHash};
 use crate::base::time::{Instant, Now};
 use crate::proto::ntcp2::{
-    ConfirmedError, CreatedError, Established, Event, Handshake, HandshakeError, Local, OnFailure,
-    ReplayFilter, RequestError, Session, Work, WorkResult,
+    ConfirmedError, CreatedError, Established, Event, FRAME_TARGET, Handshake, HandshakeError,
+    Local, OnFailure, ReplayFilter, RequestError, Session, Work, WorkResult,
 };
 use crate::proto::tunnel::limiter::BLOCK_OVERHEAD;
 use crate::wire::i2np::{I2npMessage, MessageType};
@@ -23,6 +23,9 @@ use std::net::SocketAddr;
 /// messages, which can be dropped, instead of ciphertext, which cannot.
 const IN_FLIGHT_MAX: usize = 128 * 1024;
 
+/// How long messages wait for a peer before it is looked which of them have expired.
+const EXPIRY_LOOK: Duration = Duration::from_secs(1);
+
 /// A connection in one of its states.
 pub struct SessionActor {
     connection: ConnectionId,
@@ -32,6 +35,8 @@ pub struct SessionActor {
     in_flight: usize,
     /// Bytes of transit in what is queued.
     transit_queued: usize,
+    /// When the first of what is queued came, or it was last looked whether any of it has expired.
+    queued_since: Instant,
     /// What of it all counts in the sum over sessions.
     counted: usize,
     opened: Instant,
@@ -83,6 +88,7 @@ impl SessionActor {
             phase: Phase::Handshaking(Box::new(handshake)),
             in_flight: 0,
             transit_queued: 0,
+            queued_since: cx.now.instant,
             counted: 0,
             held: None,
             opened: cx.now.instant,
@@ -98,6 +104,7 @@ impl SessionActor {
             phase: Phase::Connecting(Box::new(endpoint)),
             in_flight: 0,
             transit_queued: 0,
+            queued_since: now.instant,
             counted: 0,
             held: None,
             opened: now.instant,
@@ -118,6 +125,7 @@ impl SessionActor {
             phase: Phase::Established { session: Box::new(session), peer },
             in_flight: 0,
             transit_queued: 0,
+            queued_since: now.instant,
             counted: 0,
             held: None,
             opened: now.instant,
@@ -342,8 +350,18 @@ impl SessionActor {
 
     /// Queues an I2NP message, or counts it where the peer does not keep up. Says whether it was queued.
     pub fn send(&mut self, message: &I2npMessage, cx: &mut Context<'_>) -> bool {
+        let full = |session: &Session, cx: &Context<'_>| {
+            session.queued_bytes() + message.body.len() > cx.node.limits.session_queue_bytes
+        };
         let Phase::Established { session, .. } = &mut self.phase else { return false };
-        if session.queued_bytes() + message.body.len() > cx.node.limits.session_queue_bytes {
+        if session.queued_bytes() == 0 {
+            self.queued_since = cx.now.instant;
+        }
+        if full(session, cx) {
+            self.drop_expired(cx);
+        }
+        let Phase::Established { session, .. } = &mut self.phase else { return false };
+        if full(session, cx) {
             cx.count_drop(Drop::SessionQueueFull);
             return false;
         }
@@ -396,12 +414,39 @@ impl SessionActor {
         self.close(Close::AfterFlush, cx)
     }
 
+    /// Drops what has waited until it expired, if it has not been looked just now.
+    fn drop_expired(&mut self, cx: &mut Context<'_>) {
+        let Phase::Established { session, .. } = &mut self.phase else { return };
+        if cx.now.instant.since(self.queued_since) < EXPIRY_LOOK {
+            return;
+        }
+        self.queued_since = cx.now.instant;
+        let expired = session.drop_expired(cx.now.unix);
+        self.transit_queued = self.transit_queued.saturating_sub(expired.tunnel_bytes);
+        for _ in 0..expired.messages {
+            cx.count_drop(Drop::SessionQueueExpired);
+        }
+    }
+
+    /// Until when what is queued waits for more, where tunnel messages wait for so long; none where it does not wait: it
+    /// fills a frame, or there is something else among it.
+    #[must_use]
+    pub fn corked_until(&self, cork: Duration, now: Instant) -> Option<Instant> {
+        let Phase::Established { session, .. } = &self.phase else { return None };
+        let queued = session.queued_bytes();
+        let until = self.queued_since + cork;
+        let may_wait = (1..FRAME_TARGET).contains(&queued) && queued == self.transit_queued;
+        (may_wait && until > now).then_some(until)
+    }
+
     /// Turns what is queued into frames, unless the transport still holds enough.
     pub fn flush(&mut self, cx: &mut Context<'_>) {
         let Phase::Established { session, .. } = &mut self.phase else { return };
         if self.in_flight >= IN_FLIGHT_MAX || session.queued_bytes() == 0 {
             return;
         }
+        self.drop_expired(cx);
+        let Phase::Established { session, .. } = &mut self.phase else { return };
         let blocks = session.queued_bytes();
         // With room for padding and tags, so that it is not moved while it grows.
         let mut bytes = Vec::with_capacity(blocks / 15 * 16 + 512);

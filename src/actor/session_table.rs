@@ -1,6 +1,7 @@
 //! All sessions of one shard: finds the one for a connection or a router, and keeps their deadlines.
 
 mod accepting;
+mod flushing;
 mod rates;
 mod working;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use self::rates::MessageRates;
 use super::address::Address;
 use super::contract::{Actor, Close, Context, TransportEffect};
-use super::counters::{Batches, Drop, SessionEnd};
+use super::counters::{Drop, SessionEnd};
 use super::message::{
     Adoption, DialerMessage, Direction, FloodWish, Inbound, LocalRouterMessage, Message,
     NetdbMessage, Origin, SessionMessage, Unknown,
@@ -45,6 +46,9 @@ pub struct SessionTable {
     dialling: HashMap<RouterHash, SlabKey>,
     deadlines: BinaryHeap<Reverse<(Instant, SlabKey)>>,
     dirty: Vec<SlabKey>,
+    /// Sessions whose tunnel messages wait for more, and until when the first of them does.
+    corked: Vec<SlabKey>,
+    corked_until: Option<Instant>,
     /// Bytes that wait in all sessions, as of the last that was done with each.
     waiting_bytes: usize,
     admission: Admission,
@@ -91,6 +95,8 @@ impl SessionTable {
             dialling: HashMap::new(),
             deadlines: BinaryHeap::new(),
             dirty: Vec::new(),
+            corked: Vec::new(),
+            corked_until: None,
             waiting_bytes: 0,
             waiting: VecDeque::new(),
             work_left: limits.handshake_work_per_turn,
@@ -218,23 +224,6 @@ impl SessionTable {
         }
     }
 
-    /// Seals what this turn queued.
-    pub fn flush(&mut self, cx: &mut Context<'_>) {
-        self.dirty.sort_unstable();
-        self.dirty.dedup();
-        Batches::record(&mut cx.counters.batches.sealings, self.dirty.len());
-        for key in std::mem::take(&mut self.dirty) {
-            if let Some(session) = self.sessions.find_mut(key) {
-                session.flush(cx);
-                session.settle(&mut self.waiting_bytes);
-            }
-        }
-        if !self.answered.is_empty() {
-            let answered = TransportEffect::Answered(std::mem::take(&mut self.answered));
-            cx.effects.transport.push_back(answered);
-        }
-    }
-
     fn deliver(
         &mut self,
         to: RouterHash,
@@ -247,7 +236,9 @@ impl SessionTable {
         if let Some(key) = newest
             && let Some(session) = self.sessions.find_mut(key)
         {
-            if self.waiting_bytes + message.body.len() > cx.node.limits.queued_bytes {
+            // Nobody may have more than is left for the others: who does not read finds its share shrink with theirs.
+            let left = cx.node.limits.queued_bytes.saturating_sub(self.waiting_bytes);
+            if session.waiting_bytes() + message.body.len() > left {
                 cx.count_drop(Drop::QueuedBytesFull);
                 return cx.frames.give_back(message.body);
             }
@@ -514,7 +505,7 @@ impl Actor for SessionTable {
     fn deadline(&self) -> Option<Instant> {
         let sessions = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
         let dials = self.postponed.first_key_value().map(|((until, _), _)| *until);
-        [sessions, dials].into_iter().flatten().min()
+        [sessions, dials, self.corked_until].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {

@@ -26,6 +26,12 @@ use crate::crypto::layer::Kernel;
 /// the rest does for the netdb of a floodfill.
 const TRANSIT_SHARE: u8 = 80;
 
+/// How long a busy shard may hold tunnel messages back where nobody says, in microseconds: little beside the milliseconds
+/// between two routers, and much beside the time in which a busy shard gets the next message for the same peer.
+const CORK: u16 = 500;
+/// The most that it may be set to.
+const CORK_MAX: u16 = 10_000;
+
 /// Number of the live network.
 pub const LIVE_NETWORK: u8 = 2;
 
@@ -96,6 +102,8 @@ pub struct Config {
     pub bandwidth: Bandwidth,
     /// How much of it transit may take, in percent.
     pub transit_share: u8,
+    /// How long a busy shard may hold tunnel messages back, in microseconds.
+    pub cork: u16,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
     /// How much is logged.
@@ -255,6 +263,7 @@ impl Config {
             shards: args.shards.or(raw.shards),
             bandwidth: args.bandwidth.or(from_file).unwrap_or_default(),
             transit_share: args.transit_share.or(raw.transit_share).unwrap_or(TRANSIT_SHARE),
+            cork: args.cork.or(raw.cork).unwrap_or(CORK),
             metrics: args.metrics.or(raw.metrics),
             log_level: args.log_level.or(raw.log_level).unwrap_or_default(),
             log_format: args.log_format.or(raw.log_format).unwrap_or_default(),
@@ -285,6 +294,9 @@ impl Config {
         }
         if self.transit_share > 100 {
             return refuse("transit_share", &self.transit_share, "it is 0 to 100, in percent");
+        }
+        if self.cork > CORK_MAX {
+            return refuse("cork", &self.cork, "it is 0 to 10000, in microseconds");
         }
         if let Some(host) = self.host.filter(|host| host.is_unspecified() || host.is_multicast()) {
             return refuse("host", &host, "it is the address at which others reach this router");

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::actor::node::{NodeConfig, PlacementSecret, ShardLimits, is_public};
 use crate::app::clock::{ClockFacts, ClockFault, ClockVerdict};
@@ -135,6 +136,7 @@ pub fn node(
         allow_private: config.allow_private,
         bandwidth: config.bandwidth.bytes_per_second(),
         transit_bandwidth: config.transit_bandwidth(),
+        cork: Duration::from_micros(config.cork.into()),
         bandwidth_class: config.bandwidth.class(),
         shards,
         placement: PlacementSecret(placement),
@@ -160,6 +162,7 @@ pub fn node_under(node: &NodeConfig, config: &Config) -> NodeConfig {
         allow_private: config.allow_private,
         bandwidth: config.bandwidth.bytes_per_second(),
         transit_bandwidth: config.transit_bandwidth(),
+        cork: Duration::from_micros(config.cork.into()),
         bandwidth_class: config.bandwidth.class(),
         ..node.clone()
     }

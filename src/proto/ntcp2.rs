@@ -9,6 +9,7 @@
 //! SessionCreated and SessionConfirmed.
 
 mod admission;
+mod cork;
 mod error;
 mod framing;
 mod handshake;
@@ -23,6 +24,7 @@ mod work;
 mod tests;
 
 pub use admission::{Admission, AdmissionRefused};
+pub use cork::cork;
 pub use error::{
     ClockSkew, ConfirmedError, CreatedError, DialError, HandshakeError, OnFailure, RequestError,
     SessionError,
@@ -30,7 +32,7 @@ pub use error::{
 pub use handshake::{Established, HANDSHAKE_JITTER_MAX, HANDSHAKE_TIME_MAX, Handshake};
 pub use idle::idle_allowance;
 pub use replay::{ReplayFilter, RequestMark};
-pub use session::{Direction, Event, Session};
+pub use session::{Direction, Event, Expired, FRAME_TARGET, Session};
 pub use work::{Work, WorkResult};
 
 use crate::base::id::RouterHash;

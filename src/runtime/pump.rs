@@ -14,9 +14,10 @@ use glommio::io::BufferedFile;
 use glommio::spawn_local;
 use glommio::timer::Timer;
 
-use crate::actor::contract::Close;
+use crate::actor::contract::{Close, Effort};
 use crate::base::histogram::Histogram;
 use crate::base::id::{ConnectionId, ShardId};
+use crate::base::permille::Permille;
 use crate::base::time::{Instant, Now};
 use crate::runtime::clock::Clock;
 use crate::runtime::control::Command;
@@ -39,8 +40,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Pause while control messages wait for room in another shard's queue.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 
-/// How often the shard is told how long its inputs wait.
-const WAITS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the shard is told how much it has had to do.
+const EFFORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the pump drives: plain synchronous code that is told everything.
 pub trait Machine {
@@ -125,36 +126,47 @@ pub struct Pump<M> {
     drain_until: Option<Instant>,
     turns: Histogram,
     queue_delays: Histogram,
-    waits: Waits,
+    exertion: Exertion,
     lookup_delays: Histogram,
     saves_dropped: u64,
 }
 
-/// How long inputs have waited for the shard's turn since a moment.
-struct Waits {
+/// What the shard has had to do since a moment.
+struct Exertion {
     since: Instant,
-    count: u32,
-    sum: Duration,
+    inputs: u32,
+    /// How long they have waited for the shard's turn, in all.
+    waited: Duration,
+    /// How long turns took, in all.
+    worked: Duration,
 }
 
-impl Waits {
+impl Exertion {
     fn since(since: Instant) -> Self {
-        Self { since, count: 0, sum: Duration::ZERO }
+        Self { since, inputs: 0, waited: Duration::ZERO, worked: Duration::ZERO }
     }
 
-    fn add(&mut self, wait: Duration) {
-        self.count = self.count.saturating_add(1);
-        self.sum = self.sum.saturating_add(wait);
+    fn note_wait(&mut self, wait: Duration) {
+        self.inputs = self.inputs.saturating_add(1);
+        self.waited = self.waited.saturating_add(wait);
     }
 
-    /// Their mean, once each [`WAITS_INTERVAL`], if there were any.
-    fn take(&mut self, now: Instant) -> Option<Duration> {
-        if now.since(self.since) < WAITS_INTERVAL {
+    fn note_turn(&mut self, took: Duration) {
+        self.worked = self.worked.saturating_add(took);
+    }
+
+    /// What it comes to, once each [`EFFORT_INTERVAL`], if there were inputs.
+    fn take(&mut self, now: Instant) -> Option<Effort> {
+        let over = now.since(self.since);
+        if over < EFFORT_INTERVAL {
             return None;
         }
-        let mean = self.sum.checked_div(self.count);
-        *self = Self::since(now);
-        mean
+        let Self { inputs, waited, worked, .. } = std::mem::replace(self, Self::since(now));
+        let queue_delay = waited.checked_div(inputs)?;
+        Some(Effort {
+            queue_delay,
+            busy: Permille::of(microseconds(worked), Some(microseconds(over))),
+        })
     }
 }
 
@@ -168,7 +180,7 @@ impl<M: Machine> Pump<M> {
             drain_until: None,
             turns: Histogram::new(Histogram::MICROSECONDS),
             queue_delays: Histogram::new(Histogram::MICROSECONDS),
-            waits: Waits::since(Instant(0)),
+            exertion: Exertion::since(Instant(0)),
             lookup_delays: Histogram::new(Histogram::MICROSECONDS),
             saves_dropped: 0,
         }
@@ -199,7 +211,9 @@ impl<M: Machine> Pump<M> {
             self.parts.network.flush()?;
             self.parts.mesh.publish();
             let end = self.parts.clock.instant();
-            self.turns.record(microseconds(end.since(now.instant)));
+            let took = end.since(now.instant);
+            self.turns.record(microseconds(took));
+            self.exertion.note_turn(took);
             if self.is_drained(end) {
                 return Ok(());
             }
@@ -226,14 +240,14 @@ impl<M: Machine> Pump<M> {
             }
             self.parts.machine.handle(input(event), now);
         }
-        if let Some(delay) = self.waits.take(now.instant) {
-            self.parts.machine.handle(Input::QueueDelay(delay), now);
+        if let Some(effort) = self.exertion.take(now.instant) {
+            self.parts.machine.handle(Input::Effort(effort), now);
         }
     }
 
     fn note_wait(&mut self, wait: Duration) {
         self.queue_delays.record(microseconds(wait));
-        self.waits.add(wait);
+        self.exertion.note_wait(wait);
     }
 
     fn obey(&mut self, command: Command, now: Now) {

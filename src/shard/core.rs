@@ -12,7 +12,7 @@ use super::placement::{LOCAL_ROUTER_SHARD, Placement};
 use super::report::{self, ShardReport};
 use super::work::{self, HandshakeWork};
 use crate::actor::build::BuildOpener;
-use crate::actor::contract::{Actor, Close, Context, Effects, Strain, TransportEffect};
+use crate::actor::contract::{Actor, Close, Context, Effects, Effort, Strain, TransportEffect};
 use crate::actor::counters::{Batches, Counters, Drop};
 use crate::actor::dialer::Dialer;
 use crate::actor::garlic::GarlicOpener;
@@ -76,8 +76,8 @@ pub enum Input {
     Envelope(Envelope),
     /// The router's settings are these from now on.
     Settings(Arc<NodeConfig>),
-    /// How long inputs have waited for this shard's turn, on average over about a second.
-    QueueDelay(Duration),
+    /// How much this shard has had to do over about a second.
+    Effort(Effort),
     /// More routers are known, verified; each shard keeps its own share.
     Seeds(Arc<[Arc<RouterInfo>]>),
     /// What earlier runs have seen of routers; each shard keeps its own share.
@@ -152,8 +152,9 @@ pub enum Output {
 /// Rounds of actors and shared work in one turn; what is left waits for the next, so that a turn ends.
 const ROUNDS_MAX: usize = 8;
 
-/// How long a queue delay counts that was told. It is told each second while there are inputs; without any, nothing waits.
-const QUEUE_DELAY_LIFE: Duration = Duration::from_secs(3);
+/// How long it counts what was told of our effort. It is told each second while there are inputs; without any, nothing
+/// waits.
+const EFFORT_LIFE: Duration = Duration::from_secs(3);
 
 /// Everything that one core owns.
 pub struct Shard {
@@ -170,8 +171,8 @@ pub struct Shard {
     /// Envelopes sent to each shard, ourselves at zero.
     sent_to: Vec<u64>,
     stopped: bool,
-    /// When it was told, and how long.
-    queue_delay: (Instant, Duration),
+    /// When it was told, and what.
+    effort: (Instant, Effort),
     /// The time of the last turn.
     turned: UnixTime,
     actors: Actors,
@@ -225,7 +226,7 @@ impl Shard {
             effects: Effects::default(),
             outputs: VecDeque::new(),
             stopped: false,
-            queue_delay: (now.instant, Duration::ZERO),
+            effort: (now.instant, Effort::default()),
             turned: now.unix,
             actors,
         };
@@ -293,8 +294,8 @@ impl Shard {
                 self.post(message);
             }
             Input::Settings(node) => return self.take_settings(node, now),
-            Input::QueueDelay(delay) => {
-                self.queue_delay = (now.instant, delay);
+            Input::Effort(effort) => {
+                self.effort = (now.instant, effort);
                 return;
             }
             Input::Seeds(seeds) => return self.seed(&seeds, now),
@@ -388,12 +389,11 @@ impl Shard {
     }
 
     fn split(&mut self, now: Now) -> (&mut Actors, Context<'_>) {
-        let (told, delay) = self.queue_delay;
-        let fresh = now.instant.since(told) < QUEUE_DELAY_LIFE;
-        let strain = Strain {
-            queue_delay: if fresh { delay } else { Duration::ZERO },
-            waiting_bytes: self.actors.sessions.waiting_bytes(),
-        };
+        let (told, effort) = self.effort;
+        let fresh = now.instant.since(told) < EFFORT_LIFE;
+        let Effort { queue_delay, busy } = if fresh { effort } else { Effort::default() };
+        let strain =
+            Strain { queue_delay, busy, waiting_bytes: self.actors.sessions.waiting_bytes() };
         let cx = Context {
             now,
             node: &self.node,

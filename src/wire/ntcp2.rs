@@ -1,7 +1,8 @@
 //! Layouts of NTCP2: the options of messages 1 and 2, and the blocks of everything after them.
 
+use crate::base::time::UnixTime;
 use crate::wire::Malformed;
-use crate::wire::i2np::{I2npMessage, SHORT_HEADER_SIZE};
+use crate::wire::i2np::{I2npMessage, MessageType, SHORT_HEADER_SIZE};
 use crate::wire::reader::Reader;
 
 /// Bytes of the options in messages 1 and 2.
@@ -394,6 +395,15 @@ pub fn append_router_info(out: &mut Vec<u8>, flood: FloodRequest, info: &[u8]) {
 /// Appends an I2NP block with `message` under its short header.
 pub fn append_i2np(out: &mut Vec<u8>, message: &I2npMessage) {
     append_block(out, I2NP, &[&message.short_header(), &message.body]);
+}
+
+/// What kind of I2NP message a whole block holds, and when that expires; nothing of another block.
+#[must_use]
+pub fn peek_i2np(block: &[u8]) -> Option<(MessageType, UnixTime)> {
+    let (head, message) = block.split_first_chunk::<BLOCK_HEADER_SIZE>()?;
+    let [kind, .., a, b, c, d] = *message.first_chunk::<SHORT_HEADER_SIZE>()?;
+    let expiration = UnixTime::from_seconds(u32::from_be_bytes([a, b, c, d]));
+    (head.first() == Some(&I2NP)).then_some((MessageType::from_code(kind), expiration))
 }
 
 /// Appends a Termination block; `received` counts the valid frames that came in.

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use floodway::actor::contract::Effort;
+use floodway::base::permille::Permille;
 use floodway::shard::core::{Input, Shard};
 
 /// In microseconds.
@@ -38,6 +40,8 @@ struct Desk {
     told: u64,
     until: u64,
     paid: u64,
+    /// What was paid when it was told last.
+    told_paid: u64,
 }
 
 impl Labour {
@@ -58,7 +62,7 @@ impl Labour {
         desk.until
     }
 
-    /// The inputs of a turn, and each second how long they have waited, as the pump tells it.
+    /// The inputs of a turn, and each second what the shard has had to do, as the pump tells it.
     pub fn take(&mut self, (node, shard): (usize, usize), now: u64) -> Vec<Input> {
         if node != self.node {
             return Vec::new();
@@ -78,8 +82,9 @@ impl Labour {
         if now - desk.told >= SECOND
             && let Some(mean) = sum.checked_div(*waits)
         {
-            inputs.push(Input::QueueDelay(mean));
-            (desk.waits, desk.told) = ((0, Duration::ZERO), now);
+            let busy = Permille::of(desk.paid - desk.told_paid, Some(now - desk.told));
+            inputs.push(Input::Effort(Effort { queue_delay: mean, busy }));
+            (desk.waits, desk.told, desk.told_paid) = ((0, Duration::ZERO), now, desk.paid);
         }
         inputs
     }

@@ -1,5 +1,8 @@
 //! Many routers on one thread, a virtual clock, and links with latency, loss and partitions, all from one seed.
 
+#[path = "orders.rs"]
+mod orders;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -219,22 +222,6 @@ impl World {
         self.connect(place, endpoint.address);
     }
 
-    /// Somebody connects to a node from this address and says nothing; the shard and the connection.
-    pub fn connect_silently(&mut self, node: usize, from: SocketAddr) -> (usize, ConnectionId) {
-        let published = self.nodes[node].config.published;
-        let Some(Place::Shard { shard, connection, .. }) = self.listener(published) else {
-            unreachable!("a node listens at its address");
-        };
-        self.input(node, shard, Input::Accepted { connection, peer: from });
-        (shard, connection)
-    }
-
-    /// Somebody who has connected silently says this.
-    pub fn say(&mut self, node: usize, line: (usize, ConnectionId), bytes: Vec<u8>) {
-        let (shard, connection) = line;
-        self.input(node, shard, Input::Received { connection, bytes });
-    }
-
     /// A played router sends to a router that it is connected to.
     pub fn send(&mut self, router: usize, to: RouterHash, message: &I2npMessage) {
         // What is sent on a connection that has broken is lost, as it would be.
@@ -310,27 +297,6 @@ impl World {
             for (to, _, bytes) in held {
                 self.transmit((link, 1 - to), bytes);
             }
-        }
-    }
-
-    /// Sets the clocks of all on by so much, at once, as somebody does who sets clocks; nothing else moves.
-    pub fn jump(&mut self, by: std::time::Duration) {
-        self.set_on += u64::try_from(by.as_millis()).unwrap();
-    }
-
-    /// Tells a node of more routers while it runs.
-    pub fn introduce(&mut self, node: usize, routers: &[Arc<RouterInfo>]) {
-        for shard in 0..self.nodes[node].shards.len() {
-            self.input(node, shard, Input::Seeds(routers.into()));
-        }
-    }
-
-    /// Gives a node other settings while it runs.
-    pub fn settle(&mut self, node: usize, config: NodeConfig) {
-        let config = Arc::new(config);
-        self.nodes[node].config = Arc::clone(&config);
-        for shard in 0..self.nodes[node].shards.len() {
-            self.input(node, shard, Input::Settings(Arc::clone(&config)));
         }
     }
 

@@ -31,6 +31,7 @@ impl Difference {
             shards,
             bandwidth,
             transit_share,
+            cork,
             metrics,
             log_level,
             log_format,
@@ -46,6 +47,7 @@ impl Difference {
                 ("allow_private", *allow_private != new.allow_private),
                 ("bandwidth", *bandwidth != new.bandwidth),
                 ("transit_share", *transit_share != new.transit_share),
+                ("cork", *cork != new.cork),
                 ("log_level", *log_level != new.log_level),
             ]),
             needs_restart: changed(&[
@@ -73,6 +75,7 @@ impl Config {
         self.allow_private = new.allow_private;
         self.bandwidth = new.bandwidth;
         self.transit_share = new.transit_share;
+        self.cork = new.cork;
         self.log_level = new.log_level;
     }
 }

@@ -10,7 +10,7 @@ use super::{ConfigError, FloodfillMode};
 use crate::app::log::{LogFormat, LogLevel};
 
 /// Keys of the file.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     "network_id",
     "host",
     "port",
@@ -22,6 +22,7 @@ pub const KEYS: [&str; 14] = [
     "shards",
     "bandwidth",
     "transit_share",
+    "cork",
     "metrics",
     "log_level",
     "log_format",
@@ -47,6 +48,7 @@ pub struct RawConfig {
     pub shards: Option<u16>,
     pub bandwidth: Option<String>,
     pub transit_share: Option<u8>,
+    pub cork: Option<u16>,
     pub metrics: Option<SocketAddr>,
     pub log_level: Option<LogLevel>,
     pub log_format: Option<LogFormat>,

@@ -5,17 +5,17 @@ use crate::base::limits::{I2NP_BODY_MAX, NTCP2_FRAME_MAX, ROUTER_INFO_MAX};
 use crate::base::rng::ShardRng;
 use crate::base::time::{Instant, Now, UnixTime};
 use crate::crypto::chacha::TAG_SIZE;
-use crate::wire::i2np::{I2npMessage, SHORT_HEADER_SIZE};
+use crate::wire::i2np::{I2npMessage, MessageType, SHORT_HEADER_SIZE};
 use crate::wire::ntcp2::{
     BLOCK_HEADER_SIZE, Block, FloodRequest, TerminationReason, append_date_time, append_i2np,
-    append_padding, append_router_info, append_termination, parse_blocks,
+    append_padding, append_router_info, append_termination, parse_blocks, peek_i2np,
 };
 
 use super::error::{ClockSkew, SessionError};
 use super::framing::{DataKeys, LENGTH_SIZE, Opener, Sealer};
 
 /// Bytes on the wire that a frame of several messages stays within; a larger message has a frame to itself.
-const FRAME_TARGET: usize = 16 * 1024;
+pub const FRAME_TARGET: usize = 16 * 1024;
 /// Most cleartext in one frame.
 const BLOCKS_MAX: usize = NTCP2_FRAME_MAX - TAG_SIZE;
 /// Padding is at most this share of a frame...
@@ -68,6 +68,15 @@ pub struct Session {
     last_received: Instant,
     last_sent: Instant,
     refused_blocks: u64,
+}
+
+/// What a queue has lost because it waited too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of those that were tunnel messages, with their headers and those of their blocks.
+    pub tunnel_bytes: usize,
 }
 
 /// Whether the session still takes and gives.
@@ -214,6 +223,28 @@ impl Session {
         }
     }
 
+    /// Drops the queued messages whose expiration has passed: nobody would take them any more. What else is queued stays.
+    pub fn drop_expired(&mut self, now: UnixTime) -> Expired {
+        let mut expired = Expired::default();
+        let mut kept = Vec::with_capacity(self.queue.len());
+        let mut rest = self.queue.as_slice();
+        while !rest.is_empty() {
+            let (block, behind) = rest.split_at(block_length(rest));
+            match peek_i2np(block) {
+                Some((kind, expiration)) if expiration < now => {
+                    expired.messages += 1;
+                    if kind == MessageType::TunnelData {
+                        expired.tunnel_bytes += block.len();
+                    }
+                }
+                Some(_) | None => kept.extend_from_slice(block),
+            }
+            rest = behind;
+        }
+        self.queue = kept;
+        expired
+    }
+
     /// Bytes that wait for [`Session::flush`], without the frames around them.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
@@ -280,13 +311,22 @@ impl Session {
 fn frame_length(blocks: &[u8]) -> usize {
     let limit = FRAME_TARGET - LENGTH_SIZE - TAG_SIZE;
     let mut length = 0;
-    while let Some([_, high, low]) = blocks.get(length..).and_then(|rest| rest.first_chunk()) {
-        let next = length + BLOCK_HEADER_SIZE + usize::from(u16::from_be_bytes([*high, *low]));
+    while let Some(rest) = blocks.get(length..).filter(|rest| !rest.is_empty()) {
+        let next = length + block_length(rest);
         if length > 0 && next > limit {
             break;
         }
         length = next;
     }
+    length
+}
+
+/// How many bytes the first of some blocks takes, with its header; all, where it is cut.
+fn block_length(blocks: &[u8]) -> usize {
+    let length = match blocks.first_chunk() {
+        Some([_, high, low]) => BLOCK_HEADER_SIZE + usize::from(u16::from_be_bytes([*high, *low])),
+        None => blocks.len(),
+    };
     length.min(blocks.len())
 }
 

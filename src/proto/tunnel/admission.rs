@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::build_request::{STATUS_ACCEPTED, STATUS_REFUSED};
-use super::congestion::Permille;
+use crate::base::permille::Permille;
 
 /// How long inputs of a shard may wait for its turn, on average over a second, while it takes more tunnels. A turn
 /// of a shard that is full takes a tenth of this, so that only one that falls behind, or gets no CPU, waits so long; and
