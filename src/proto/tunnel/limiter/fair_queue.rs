@@ -248,7 +248,9 @@ mod tests {
         let mut rng = ShardRng::from_seed([2; 32]);
         let mut unlucky = |queue: &mut FairQueue<()>, of| {
             // It has been as full as it is for long.
-            (0..1_000).for_each(|_| drop(queue.draw(flow(2), &mut rng)));
+            (0..1_000).for_each(|_| {
+                let _ = queue.draw(flow(2), &mut rng);
+            });
             (0..1_000).filter(|_| queue.draw(flow(of), &mut rng)).count()
         };
         for _ in 0..10 {
