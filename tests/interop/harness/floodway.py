@@ -246,6 +246,14 @@ class Metrics:
     def total(self, name, **labels):
         return sum(value for _, value in self.of(name, **labels))
 
+    def drops(self):
+        """What was dropped, by reason, over all shards."""
+        counts = {}
+        for labels, count in self.of("drops_total"):
+            if count:
+                counts[labels["reason"]] = counts.get(labels["reason"], 0) + int(count)
+        return counts
+
     def show(self, *names):
         """Lines of the samples whose names begin so, for messages."""
         return "\n".join(f"{n}{labels} {value:g}" for n, labels, value in self.samples
@@ -263,4 +271,4 @@ class Anything(Metrics):
         return self.read_at
 
     def of(self, name, **labels):
-        return [({"shard": str(n)}, 1) for n in range(8)]
+        return [({"shard": str(n), "reason": "anything"}, 1) for n in range(8)]
