@@ -62,6 +62,7 @@ fn a_router_tells_how_it_is_to_its_owner_alone() {
     assert_eq!(status["phase"], "running");
     assert_eq!(status["shards_answering"], 2);
     assert_eq!(status["floodfill"], true);
+    assert_eq!(status["clock"], serde_json::json!({ "seconds_ahead": null, "routers": 0 }));
     assert_eq!(status["address"], format!("127.0.0.1:{}", router.port));
     assert!(router.ready.contains(status["hash"].as_str().unwrap()));
     let text = String::from_utf8(run_in(directory.path(), &["status"]).stdout).unwrap();

@@ -23,6 +23,9 @@ mod tunnels;
 #[path = "sim/conduct.rs"]
 mod conduct;
 
+#[path = "sim/clock.rs"]
+mod clock;
+
 #[path = "sim/cork.rs"]
 mod cork;
 

@@ -14,6 +14,7 @@ use crate::base::id::{RouterHash, ShardId, TunnelId};
 use crate::base::permille::Permille;
 use crate::base::time::{Instant, UnixTime};
 use crate::proto::netdb::publication::{Publication, PublicationAction};
+use crate::proto::ntcp2::ClockEstimate;
 use crate::proto::peer::conduct::Standing;
 use crate::proto::tunnel::admission::Duty;
 use crate::proto::tunnel::congestion::{CongestionMeter, HIGH_CONGESTION_LIFE, LOAD_INTERVAL};
@@ -56,6 +57,7 @@ pub struct LocalRouter {
     loads_due: Option<Instant>,
     /// When our RouterInfo was last signed.
     signed: Instant,
+    clock: ClockEstimate,
 }
 
 impl LocalRouter {
@@ -76,7 +78,14 @@ impl LocalRouter {
             congestion: CongestionMeter::default(),
             loads_due: None,
             signed: now,
+            clock: ClockEstimate::default(),
         }
+    }
+
+    /// What routers that we have dialled say of our clock.
+    #[must_use]
+    pub fn clock(&self) -> &ClockEstimate {
+        &self.clock
     }
 
     /// Keeps the first RouterInfo, the one that every shard has signed for itself at the start.
@@ -255,6 +264,7 @@ impl Actor for LocalRouter {
             LocalRouterMessage::Standing(router, standing) => {
                 self.note_standing(router, standing, cx);
             }
+            LocalRouterMessage::Clock(router, skew) => return self.clock.note(router, skew),
             LocalRouterMessage::Reached => {
                 if !self.reached {
                     self.reached = true;

@@ -13,7 +13,7 @@ use crate::crypto::secret::SharedSecret;
 use crate::crypto::x25519::{WeakKey, X25519Public};
 use crate::proto::netdb::exploration::Explore;
 use crate::proto::netdb::store::{Record, RecordKind, Source};
-use crate::proto::ntcp2::{RequestMark, Session};
+use crate::proto::ntcp2::{ClockSkew, RequestMark, Session};
 use crate::proto::peer::conduct::{Deed, Standing};
 use crate::proto::tunnel::build_form::{BuildForm, OpenedRecord};
 use crate::wire::i2np::I2npMessage;
@@ -402,6 +402,8 @@ pub enum LocalRouterMessage {
     },
     /// A router of another /16 connected to us.
     Reached,
+    /// A router that we have dialled says that its clock is so far from ours.
+    Clock(RouterHash, ClockSkew),
     /// A router stands like this with us from now on.
     Standing(RouterHash, Standing),
 }

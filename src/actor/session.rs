@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::Address;
 use super::contract::{Close, Context, TransportEffect};
 use super::counters::{Drop, SessionEnd};
-use super::message::Direction;
+use super::message::{Direction, LocalRouterMessage, Message};
 use crate::base::id::{ConnectionId, RouterHash};
 use crate::base::time::{Instant, Now};
 use crate::proto::ntcp2::{
@@ -321,6 +322,12 @@ impl SessionActor {
 
     fn fail_handshake(&mut self, error: HandshakeError, cx: &mut Context<'_>) -> Progress {
         cx.count_drop(drop_reason(error));
+        if let HandshakeError::Created(CreatedError::ClockSkew(skew)) = error
+            && let Some(peer) = self.router()
+        {
+            let clock = LocalRouterMessage::Clock(peer, skew);
+            cx.send(Address::LocalRouter, Message::LocalRouter(clock));
+        }
         match error.verdict(cx.rng) {
             OnFailure::ReadOn { bytes, wait } => {
                 let deadline = match &self.phase {

@@ -344,7 +344,11 @@ impl SessionTable {
 
     fn establish(&mut self, key: SlabKey, established: Established, cx: &mut Context<'_>) {
         cx.counters.handshakes_done += 1;
-        let Established { peer, router_info, session, mut unread } = established;
+        let Established { peer, router_info, session, mut unread, skew } = established;
+        if let Some(skew) = skew {
+            let clock = LocalRouterMessage::Clock(peer, skew);
+            cx.send(Address::LocalRouter, Message::LocalRouter(clock));
+        }
         let Some(actor) = self.sessions.find_mut(key) else { return };
         match actor.direction() {
             Direction::Outbound => {

@@ -140,6 +140,7 @@ fn status_text(answer: &Value) -> String {
         format!("router     {} at {}, network {}", get("hash"), get("address"), get("network")),
         format!("floodfill  {}, bandwidth class {}", get("floodfill"), get("bandwidth_class")),
         format!("shards     {} of {} answer", get("shards_answering"), get("shards")),
+        format!("clock      {}", clock_text(answer)),
         format!(
             "sessions   {} inbound, {} outbound",
             get("sessions/inbound"),
@@ -159,6 +160,18 @@ fn status_text(answer: &Value) -> String {
         ),
     ]
     .join("\n")
+}
+
+fn clock_text(answer: &Value) -> String {
+    let clock = answer.get("clock");
+    let ahead = clock.and_then(|clock| clock.get("seconds_ahead")).and_then(Value::as_i64);
+    let routers = field(answer, "clock/routers");
+    match ahead {
+        None => format!("not known: only {routers} other routers have told theirs"),
+        Some(0) => format!("as {routers} other routers have it"),
+        Some(seconds @ 1..) => format!("{seconds} s ahead of {routers} other routers"),
+        Some(seconds) => format!("{} s behind {routers} other routers", seconds.unsigned_abs()),
+    }
 }
 
 fn reload_text(answer: &Value) -> String {
@@ -197,6 +210,17 @@ fn duration(seconds: u64) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_clock_is_told_as_others_have_it() {
+        let text = |ahead: Option<i64>| {
+            clock_text(&json!({ "clock": { "seconds_ahead": ahead, "routers": 7 } }))
+        };
+        assert_eq!(text(None), "not known: only 7 other routers have told theirs");
+        assert_eq!(text(Some(0)), "as 7 other routers have it");
+        assert_eq!(text(Some(42)), "42 s ahead of 7 other routers");
+        assert_eq!(text(Some(-3)), "3 s behind 7 other routers");
+    }
 
     #[test]
     fn answers_are_told_in_words() {

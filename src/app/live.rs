@@ -20,6 +20,9 @@ use crate::runtime::disk::RecordReader;
 use crate::shard::report::ShardReport;
 use crate::wire::base64;
 
+/// From so many seconds on a wrong clock is warned of: half of what others bear.
+const CLOCK_WARNING: u64 = 30;
+
 /// What a running router is asked through.
 pub struct Live {
     args: RunArgs,
@@ -35,6 +38,8 @@ pub struct Live {
 struct State {
     config: Config,
     node: Arc<NodeConfig>,
+    /// Whether a wrong clock was warned of.
+    clock_is_wrong: bool,
 }
 
 /// What a [`Live`] is put together from.
@@ -61,13 +66,26 @@ impl Live {
     pub fn new(parts: LiveParts) -> Self {
         let LiveParts { args, config, node, log, clock, reseeder, records } = parts;
         let (published, started) = (node.published, clock.instant());
-        let state = Mutex::new(State { config, node });
+        let state = Mutex::new(State { config, node, clock_is_wrong: false });
         Self { args, log, clock, started, published, reseeder, records, state }
     }
 
     fn with_state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// By how many seconds our clock is ahead of those of others, less than zero where it is behind; none where too few have
+/// told theirs.
+fn clock_ahead(reports: &[ShardReport]) -> Option<i64> {
+    let samples = reports.iter().flat_map(|report| &report.samples);
+    let mut found = samples.filter(|sample| sample.name == "clock_skew_seconds").peekable();
+    found.peek()?;
+    Some(found.fold(0, |sum, sample| {
+        let seconds = i64::try_from(sample.value).unwrap_or(i64::MAX);
+        let is_ahead = sample.labels.iter().any(|(_, value)| value == "ahead");
+        if is_ahead { sum + seconds } else { sum - seconds }
+    }))
 }
 
 impl Program for Live {
@@ -96,6 +114,10 @@ impl Program for Live {
             "bandwidth_class": node.bandwidth_class,
             "shards": node.shards,
             "shards_answering": reports.len(),
+            "clock": {
+                "seconds_ahead": clock_ahead(reports),
+                "routers": total(reports, "clock_witnesses"),
+            },
             "sessions": { "inbound": of("sessions", "inbound"), "outbound": of("sessions", "outbound") },
             "transit_tunnels": {
                 "participant": of("transit_tunnels", "participant"),
@@ -109,6 +131,23 @@ impl Program for Live {
                 "lease_sets": of("netdb_records", "lease_set"),
             },
         })
+    }
+
+    fn watch(&self, reports: &[ShardReport]) {
+        let Some(ahead) = clock_ahead(reports) else { return };
+        let was_wrong = self.with_state(|state| {
+            std::mem::replace(&mut state.clock_is_wrong, ahead.unsigned_abs() >= CLOCK_WARNING)
+        });
+        if ahead.unsigned_abs() >= CLOCK_WARNING && !was_wrong {
+            let seconds = ahead.unsigned_abs();
+            let side = if ahead > 0 { "ahead of" } else { "behind" };
+            tracing::warn!(
+                "the clock is {seconds} s {side} what other routers say: set it, and run an NTP client, since others refuse a \
+                 router whose clock is a minute off"
+            );
+        } else if was_wrong && ahead.unsigned_abs() < CLOCK_WARNING {
+            tracing::info!("the clock is right again, as other routers have it");
+        }
     }
 
     fn reload(&self) -> Result<Reloaded, Refused> {
@@ -162,5 +201,33 @@ impl Program for Live {
                 Arc::new(NodeConfig { duty: Duty::Draining, ..NodeConfig::clone(&state.node) });
             Arc::clone(&state.node)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::ShardId;
+    use crate::shard::report::{Sample, SampleKind};
+
+    fn report(shard: u16, skew: &[(&str, u64)]) -> ShardReport {
+        let sample = |(clock, value): &(&str, u64)| Sample {
+            name: "clock_skew_seconds",
+            help: "",
+            labels: vec![("clock", (*clock).to_owned())],
+            value: *value,
+            kind: SampleKind::Gauge,
+        };
+        let samples = skew.iter().map(sample).collect();
+        ShardReport { samples, ..ShardReport::empty(ShardId(shard)) }
+    }
+
+    #[test]
+    fn one_shard_tells_how_far_the_clock_is_from_others() {
+        assert_eq!(clock_ahead(&[report(0, &[]), report(1, &[])]), None);
+        let skew = |ahead, behind| {
+            clock_ahead(&[report(0, &[("ahead", ahead), ("behind", behind)]), report(1, &[])])
+        };
+        assert_eq!((skew(0, 0), skew(42, 0), skew(0, 7)), (Some(0), Some(42), Some(-7)));
     }
 }

@@ -9,6 +9,7 @@
 //! SessionCreated and SessionConfirmed.
 
 mod admission;
+mod clock;
 mod cork;
 mod error;
 mod framing;
@@ -24,6 +25,7 @@ mod work;
 mod tests;
 
 pub use admission::{Admission, AdmissionRefused};
+pub use clock::ClockEstimate;
 pub use cork::cork;
 pub use error::{
     ClockSkew, ConfirmedError, CreatedError, DialError, HandshakeError, OnFailure, RequestError,

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 
 use crate::actor::node::NodeConfig;
 use crate::base::id::RouterHash;
@@ -33,6 +34,8 @@ pub const COMMANDS_MAX: usize = 16;
 /// Time that shards have to answer before the metrics go out without them.
 const REPORT_MAX: Duration = Duration::from_secs(1);
 
+/// How often the program looks after what nobody has asked for.
+const WATCH_INTERVAL: Duration = Duration::from_secs(60);
 /// How often a draining router looks whether tunnels are left.
 const DRAIN_LOOK: Duration = Duration::from_secs(1);
 /// How often a command is offered to a shard whose queue is full, and the pause between.
@@ -133,6 +136,8 @@ pub trait Program: Send + Sync + 'static {
     fn metrics(&self, reports: &[ShardReport]) -> String;
     /// The answer to `status`.
     fn status(&self, reports: &[ShardReport], phase: Phase) -> Value;
+    /// Looks after what nobody has asked for, now and then.
+    fn watch(&self, reports: &[ShardReport]);
     /// Reads the whole configuration anew and checks it. May take as long as disks do.
     ///
     /// # Errors
@@ -274,6 +279,8 @@ impl ControlThread {
 }
 
 async fn run(control: Control, mut signals: Signals) {
+    let mut watch = tokio::time::interval(WATCH_INTERVAL);
+    watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = signals.stop.next() => {
@@ -281,6 +288,10 @@ async fn run(control: Control, mut signals: Signals) {
                 break;
             }
             () = control.drained.notified() => break,
+            _ = watch.tick() => {
+                let control = control.clone();
+                tokio::spawn(async move { control.program.watch(&control.reports().await) });
+            }
             _ = signals.hangup.recv() => {
                 let control = control.clone();
                 // Beside the loop: a signal to stop does not wait for a disk.

@@ -362,6 +362,7 @@ impl Shard {
     #[must_use]
     pub fn report(&self) -> ShardReport {
         let live = report::Live {
+            clock: self.actors.local_router.as_ref().map(LocalRouter::clock),
             sessions: self.actors.sessions.counts(),
             tunnels: self.actors.transit.counts(),
             records: self.actors.netdb.counts(),

@@ -78,7 +78,8 @@ impl Envelope {
                 | LocalRouterMessage::Load { .. }
                 | LocalRouterMessage::Wanted { .. }
                 | LocalRouterMessage::Reached
-                | LocalRouterMessage::Standing(..),
+                | LocalRouterMessage::Standing(..)
+                | LocalRouterMessage::Clock(..),
             )
             | Message::Snapshot(_) => Lane::Control,
         }

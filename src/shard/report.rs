@@ -9,6 +9,7 @@ use crate::base::frame::FrameCounts;
 use crate::base::histogram::Histogram;
 use crate::base::id::ShardId;
 use crate::proto::netdb::store::{Counts, Tally};
+use crate::proto::ntcp2::ClockEstimate;
 use crate::proto::peer::conduct::BanReason;
 use crate::wire::lease_set::LeaseSetKind;
 
@@ -79,7 +80,9 @@ pub enum SampleKind {
 
 /// What is counted by looking, not by adding up.
 #[derive(Clone, Copy, Debug)]
-pub struct Live {
+pub struct Live<'a> {
+    /// What others say of our clock, on the shard that is told.
+    pub clock: Option<&'a ClockEstimate>,
     /// Established sessions.
     pub sessions: SessionCounts,
     /// Transit tunnels.
@@ -155,7 +158,12 @@ impl Samples {
 
 /// Puts together the report of one shard. `sent_to` counts envelopes per receiving shard.
 #[must_use]
-pub fn report(shard: ShardId, counters: &Counters, live: &Live, sent_to: &[u64]) -> ShardReport {
+pub fn report(
+    shard: ShardId,
+    counters: &Counters,
+    live: &Live<'_>,
+    sent_to: &[u64],
+) -> ShardReport {
     let mut samples = Samples(Vec::new());
     sessions(&mut samples, counters, live);
     transit(&mut samples, counters, live);
@@ -204,7 +212,7 @@ fn batches(batches: &Batches) -> Vec<Distribution> {
 const DROPS: &str = "Messages, records and connections that went no further, by reason.";
 const CROSSINGS: &str = "Messages that one shard sent to another.";
 
-fn sessions(samples: &mut Samples, counters: &Counters, live: &Live) {
+fn sessions(samples: &mut Samples, counters: &Counters, live: &Live<'_>) {
     let help = "Established transport sessions.";
     let labels = |direction| [("transport", "ntcp2"), ("direction", direction)];
     samples.gauge("sessions", help, &labels("inbound"), live.sessions.inbound);
@@ -233,7 +241,7 @@ fn sessions(samples: &mut Samples, counters: &Counters, live: &Live) {
     samples.counter("bytes_total", help, &labels("sent"), traffic.sent.socket);
 }
 
-fn peers(samples: &mut Samples, counters: &Counters, live: &Live) {
+fn peers(samples: &mut Samples, counters: &Counters, live: &Live<'_>) {
     let help = "Routers of whose behaviour something is remembered.";
     samples.gauge("peers_known", help, &[], live.profiles);
     for ((reason, banned), bans) in BanReason::ALL.iter().zip(live.bans).zip(counters.bans) {
@@ -241,9 +249,19 @@ fn peers(samples: &mut Samples, counters: &Counters, live: &Live) {
         samples.gauge("peers_banned", "Routers that are banned now.", &labels, banned);
         samples.counter("bans_total", "Bans, each of which ends in time.", &labels, bans);
     }
+    let Some(clock) = live.clock else { return };
+    let help = "Routers that we have dialled whose latest word of the time counts.";
+    samples.gauge("clock_witnesses", help, &[], clock.witnesses());
+    let Some(ahead) = clock.seconds_ahead() else { return };
+    let help = "How far our clock is from the median of theirs; others refuse us from 60 s on.";
+    let distance = |is: bool| if is { ahead.unsigned_abs() } else { 0 };
+    for (clock, distance) in [("ahead", distance(ahead < 0)), ("behind", distance(ahead > 0))] {
+        let labels = [("clock", clock)];
+        samples.push("clock_skew_seconds", help, &labels, distance, SampleKind::Gauge);
+    }
 }
 
-fn transit(samples: &mut Samples, counters: &Counters, live: &Live) {
+fn transit(samples: &mut Samples, counters: &Counters, live: &Live<'_>) {
     let help = "Transit tunnels that pass through this router.";
     let labels = |role| [("role", role)];
     samples.gauge("transit_tunnels", help, &labels("participant"), live.tunnels.participants);
@@ -290,7 +308,7 @@ fn transit(samples: &mut Samples, counters: &Counters, live: &Live) {
 const LOOKUPS: &str = "netdb_lookups_total";
 const LOOKUPS_HELP: &str = "Lookups received.";
 
-fn netdb(samples: &mut Samples, counters: &Counters, live: &Live) {
+fn netdb(samples: &mut Samples, counters: &Counters, live: &Live<'_>) {
     let help = "Records in the netdb.";
     let labels = |kind| [("kind", kind)];
     samples.gauge("netdb_records", help, &labels("router_info"), live.records.routers);

@@ -103,6 +103,8 @@ pub struct World {
     now: u64,
     /// How far the clocks of all have been set on.
     set_on: u64,
+    /// Nodes whose clocks are behind, with the milliseconds.
+    pub behind: HashMap<usize, u64>,
     sequence: u64,
     rng: ShardRng,
     queue: BTreeMap<(u64, u64), Event>,
@@ -133,6 +135,7 @@ impl World {
         Self {
             now: 1_000_000,
             set_on: 0,
+            behind: HashMap::new(),
             sequence: 0,
             rng: ShardRng::from_seed(bytes),
             queue: BTreeMap::new(),
@@ -163,6 +166,13 @@ impl World {
         Now { instant: Instant(self.now), unix: UnixTime(EPOCH.0 + self.set_on + self.now / 1000) }
     }
 
+    /// The time as a node sees it.
+    fn now_at(&self, node: usize) -> Now {
+        let mut now = self.now();
+        now.unix.0 -= self.behind.get(&node).copied().unwrap_or(0);
+        now
+    }
+
     /// Hash over everything that happened, in order, with its time.
     pub fn trace(&self) -> [u8; 32] {
         self.trace
@@ -187,7 +197,7 @@ impl World {
 
     /// Starts a router that was added before.
     pub fn start_node(&mut self, node: usize, seeds: &[Arc<RouterInfo>]) {
-        let now = self.now();
+        let now = self.now_at(node);
         let config = Arc::clone(&self.nodes[node].config);
         for shard in 0..config.shards {
             let rng = ShardRng::from_seed(self.rng.bytes());
@@ -394,7 +404,7 @@ impl World {
                 }
             }
             None => {
-                let now = self.now();
+                let now = self.now_at(node);
                 self.nodes[node].shards[shard].handle(input, now);
             }
         }
@@ -402,7 +412,7 @@ impl World {
     }
 
     fn turn(&mut self, node: usize, shard: usize) {
-        let now = self.now();
+        let now = self.now_at(node);
         let place = (node, shard);
         for input in self.labour.as_mut().map_or(Vec::new(), |labour| labour.take(place, self.now))
         {
@@ -447,7 +457,7 @@ impl World {
                         return;
                     }
                     self.transmit(end, bytes);
-                    let now = self.now();
+                    let now = self.now_at(node);
                     let written = Input::Sent { connection, bytes: sent };
                     self.nodes[node].shards[shard].handle(written, now);
                 }

@@ -12,7 +12,7 @@ use crate::wire::router_address::Ntcp2Endpoint;
 use crate::wire::router_info::RouterInfo;
 
 use super::Local;
-use super::error::HandshakeError;
+use super::error::{ClockSkew, HandshakeError};
 use super::initiator::{self, Initiator};
 use super::replay::ReplayFilter;
 use super::responder::{self, Responder};
@@ -63,11 +63,13 @@ pub struct Established {
     pub session: Session,
     /// What arrived behind the handshake: the first bytes for the session.
     pub unread: Vec<u8>,
+    /// How far its clock is from ours, where we are Alice: it has proved that this is its word.
+    pub skew: Option<ClockSkew>,
 }
 
 impl Established {
     pub(super) fn new(peer: RouterHash, router_info: Option<RouterInfo>, session: Session) -> Self {
-        Self { peer, router_info, session, unread: Vec::new() }
+        Self { peer, router_info, session, unread: Vec::new(), skew: None }
     }
 }
 

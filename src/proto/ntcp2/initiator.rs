@@ -151,6 +151,7 @@ impl Initiator {
                 let keys = DataKeys::derive(&self.noise);
                 let session = Session::new(Direction::Outbound, keys, now.instant);
                 let established = Established::new(self.remote, None, session);
+                let established = Established { skew: Some(skew), ..established };
                 Ok(Step::Done(Box::new(established), Some(last)))
             }
         }
