@@ -18,6 +18,8 @@ pub struct Counters {
     pub transit_bytes: u64,
     /// Build requests that we accepted.
     pub builds_accepted: u64,
+    /// Those in which we are a participant, a gateway, an endpoint.
+    pub begun: Begun,
     /// Build requests that we refused with an answer.
     pub builds_refused: u64,
     /// Why they were refused.
@@ -152,6 +154,17 @@ impl Batches {
             histogram.record(u64::try_from(size).unwrap_or(u64::MAX));
         }
     }
+}
+
+/// Transit tunnels that were accepted, by our role.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Begun {
+    /// As a hop between others.
+    pub participants: u64,
+    /// As the first hop of an inbound tunnel.
+    pub gateways: u64,
+    /// As the last hop of an outbound tunnel.
+    pub endpoints: u64,
 }
 
 /// What became of stores of one kind.

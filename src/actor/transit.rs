@@ -389,6 +389,11 @@ impl TransitTunnels {
                 )),
                 (HopRole::Participant | HopRole::OutboundEndpoint, None) => return,
             };
+            *match role {
+                HopRole::Participant => &mut cx.counters.begun.participants,
+                HopRole::InboundGateway => &mut cx.counters.begun.gateways,
+                HopRole::OutboundEndpoint => &mut cx.counters.begun.endpoints,
+            } += 1;
             // Installed before anything is forwarded, so that its first message cannot overtake it.
             self.tunnels.insert(receive, tunnel);
             self.ends.push_back((cx.now.instant + TRANSIT_LIFE, receive));

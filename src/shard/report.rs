@@ -267,6 +267,11 @@ fn transit(samples: &mut Samples, counters: &Counters, live: &Live<'_>) {
     samples.gauge("transit_tunnels", help, &labels("participant"), live.tunnels.participants);
     samples.gauge("transit_tunnels", help, &labels("gateway"), live.tunnels.gateways);
     samples.gauge("transit_tunnels", help, &labels("endpoint"), live.tunnels.endpoints);
+    let (help, begun) = ("Transit tunnels that were accepted since the start.", counters.begun);
+    let name = "transit_tunnels_begun_total";
+    samples.counter(name, help, &labels("participant"), begun.participants);
+    samples.counter(name, help, &labels("gateway"), begun.gateways);
+    samples.counter(name, help, &labels("endpoint"), begun.endpoints);
     let help = "Tunnel messages carried.";
     samples.counter("transit_messages_total", help, &[], counters.transit_messages);
     let help = "Bytes of tunnel messages carried.";

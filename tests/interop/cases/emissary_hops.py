@@ -2,7 +2,7 @@
 
 import time
 
-from harness.forced import role_counts
+from harness.forced import begun_counts
 
 NETWORK = ["--emissary", 1, "--floodfills", 0, "--emissary-insecure", "--expl-length", 1, "--wait", 0]
 MEBIBYTE = 1 << 20
@@ -21,7 +21,7 @@ def test_emissary_has_us_in_each_role(net):
     while missing:
         assert time.time() < end, f"we are never {sorted(missing)}"
         net.echo(emissary, emissary, size=1_000, length=2)
-        counts = [role_counts(router) for router in (first, second)]
+        counts = [begun_counts(router) for router in (first, second)]
         print(f"{counts}", flush=True)
         missing = {role for role in missing if not any(count[role] for count in counts)}
 
