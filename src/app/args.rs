@@ -139,7 +139,7 @@ pub struct RunArgs {
     pub transit_share: Option<u8>,
 
     /// How long a shard that is never idle may hold tunnel messages back, in microseconds, so that more of them share a
-    /// frame and a system call; one that is idle half of its time sends each at once. 0 never holds any [default: 500].
+    /// frame and a system call; one that is idle half of its time sends each at once [default: 0, never].
     #[arg(long, value_name = "MICROSECONDS", env = "FLOODWAY_CORK", value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub cork: Option<u16>,
 

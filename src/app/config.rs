@@ -26,9 +26,9 @@ use crate::crypto::layer::Kernel;
 /// the rest does for the netdb of a floodfill.
 const TRANSIT_SHARE: u8 = 80;
 
-/// How long a busy shard may hold tunnel messages back where nobody says, in microseconds: little beside the milliseconds
-/// between two routers, and much beside the time in which a busy shard gets the next message for the same peer.
-const CORK: u16 = 500;
+/// How long a busy shard may hold tunnel messages back where nobody says, in microseconds. Not at all: its turns collect
+/// messages by themselves, and what a cork adds to that was measured and is little (ARCHITECTURE.md).
+const CORK: u16 = 0;
 /// The most that it may be set to.
 const CORK_MAX: u16 = 10_000;
 
