@@ -248,6 +248,12 @@ def write_conf(net, p):
             f"testnet-placeholder.i2p,{'a' * 52}\n")
 
 
+def certificates(p):
+    """Of those whose su3 files and hosts an i2pd trusts: its own folder's, where it has them."""
+    own = Path(p["dir"], "certificates")
+    return own if own.is_dir() else HOME / p["kind"] / "usr/share/i2pd/certificates"
+
+
 def router_command(net, p):
     d = p["dir"]
     if p["kind"] == "emissary":
@@ -270,7 +276,7 @@ def router_command(net, p):
         cmd = i2pd_command(p["kind"]) + [
             f"--datadir={d}", f"--conf={d}/i2pd.conf",
             f"--tunconf={d}/tunnels.conf",
-            f"--certsdir={HOME / p['kind']}/usr/share/i2pd/certificates"]
+            f"--certsdir={certificates(p)}"]
     if net["mode"] == "netns":
         cmd = Spaces(net).at(p["name"]) + cmd
     return cmd
